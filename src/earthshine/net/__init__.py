@@ -1,0 +1,1 @@
+"""Asyncio drivers that run the engines of `earthshine.protocols` over real sockets."""

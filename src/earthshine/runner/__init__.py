@@ -1,0 +1,1 @@
+"""The runner: dials the control plane, starts agents, keeps their logs."""
