@@ -1,0 +1,1 @@
+"""People, sign-ins and API tokens."""

@@ -1,0 +1,1 @@
+"""Runners: their control connections and what they offer."""

@@ -1,0 +1,1 @@
+"""Sessions: their life, event log and steering."""
