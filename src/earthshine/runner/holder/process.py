@@ -1,0 +1,541 @@
+"""The holder's loop: PTY to spool, runner's commands to PTY.
+
+One thread and one epoll, no asyncio: this process lives as long as the agent does and should be
+small. Everything it keeps is bounded: the spool by its limit, input by `MAX_INPUT`, and to a runner
+that does not read it owes one `Tail`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import selectors
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from earthshine.protocols import events
+from earthshine.protocols.envelope import Attend, Input, Interrupt, Prompt, Resize, Stop
+from earthshine.protocols.events import MAX_DATA, Kind
+from earthshine.runner.holder import messages
+from earthshine.runner.holder.messages import (
+    Acked,
+    Condition,
+    HolderSpec,
+    MessageError,
+    Tail,
+    ToHolder,
+    Unpacker,
+)
+from earthshine.runner.holder.pty import PtyProcess
+from earthshine.runner.holder.terminal import TerminalQueries
+from earthshine.runner.spool.writer import SpoolWriter
+
+SOCKET: Final = "holder.sock"
+LOCK: Final = "holder.lock"
+SPOOL: Final = "spool"
+MAX_INPUT: Final = 4 * 1024 * 1024
+"""Bytes of input that may wait for a program that does not read."""
+MAX_CLIENTS: Final = 4
+STOP_GRACE: Final = 5.0
+"""Seconds between asking the agent to end and SIGKILL."""
+DRAIN: Final = 0.5
+"""Seconds to wait for last output of processes that outlive the agent's first one."""
+RETRY: Final = 1.0
+"""Seconds between attempts to write to a full disk."""
+PROMPT_QUIET: Final = 0.3
+"""Seconds of silence after which a program counts as ready for its first prompt."""
+PROMPT_LATEST: Final = 8.0
+ENTER_DELAY: Final = 0.12
+"""Seconds between a pasted prompt and Enter: agents take a quick Enter for part of the paste."""
+REMEMBERED_COMMANDS: Final = 1024
+
+
+class _Client:
+    """A connected runner."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.unpacker = Unpacker()
+        self.out = bytearray()
+        self.told = 0
+
+
+class Holder:
+    """Owns one agent until it has ended and its log is complete."""
+
+    def __init__(self, folder: Path, spec: HolderSpec, listener: socket.socket, lock: int) -> None:
+        self._spec = spec
+        self._listener = listener
+        self._lock = lock
+        self._socket_path = folder / SOCKET
+        self._writer = SpoolWriter(folder / SPOOL, limit=spec.spool_limit)
+        self._queries = TerminalQueries(spec.cols, spec.rows, _cursor)
+        self._selector = selectors.DefaultSelector()
+        self._clients: dict[int, _Client] = {}
+        self._input = bytearray()
+        self._unwritten: tuple[Kind, bytes] | None = None
+        self._condition = Condition(code="ok")
+        self._seen_commands: OrderedDict[str, None] = OrderedDict()
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._last_output = time.monotonic()
+        self._reading = False
+        self._ended_at: float | None = None
+        self._exit: int | None = None
+        self._done = False
+        try:
+            self._pty = PtyProcess(
+                spec.argv,
+                folder=spec.folder,
+                environment=spec.environment,
+                cols=spec.cols,
+                rows=spec.rows,
+            )
+        except BaseException:
+            self._writer.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The agent's process id."""
+        return self._pty.pid
+
+    def begin(self) -> None:
+        """Write the first entries. Raises OSError when the disk is full: nothing has begun then."""
+        spec = self._spec
+        try:
+            self._writer.append_detail(
+                events.Started(
+                    agent=spec.agent,
+                    argv=spec.argv,
+                    pid=self._pty.pid,
+                    folder=spec.folder,
+                    cols=spec.cols,
+                    rows=spec.rows,
+                    branch=spec.branch,
+                ),
+                _now(),
+            )
+            if spec.prompted is not None:
+                self._note(_prompted(spec.prompted))
+        except OSError:
+            self._pty.kill()
+            self._pty.close()
+            raise
+        if spec.prompt:
+            latest = time.monotonic() + PROMPT_LATEST
+            self._after(PROMPT_QUIET, lambda: self._first_prompt(latest))
+
+    def run(self) -> None:
+        """Until the agent has ended and everything it printed is in the spool."""
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        pidfd = os.pidfd_open(self._pty.pid)
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda _: self._reap(pidfd))
+        self._watch_terminal()
+        try:
+            while not self._done:
+                for key, mask in self._selector.select(self._wait()):
+                    key.data(mask)
+                self._run_timers()
+                self._tell()
+            self._farewell()
+        finally:
+            self._socket_path.unlink(missing_ok=True)
+            self._writer.close()
+
+    # --- terminal to spool -----------------------------------------------------------------------
+
+    def _watch_terminal(self) -> None:
+        """Read from the terminal unless something holds it up; write while input waits."""
+        mask = 0
+        if self._unwritten is None and not self._held_up():
+            mask |= selectors.EVENT_READ
+        if self._input:
+            mask |= selectors.EVENT_WRITE
+        registered = self._selector.get_map().get(self._pty.master)
+        if registered is None:
+            if mask:
+                self._selector.register(self._pty.master, mask, self._terminal)
+        elif mask:
+            if registered.events != mask:
+                self._selector.modify(self._pty.master, mask, self._terminal)
+        else:
+            self._selector.unregister(self._pty.master)
+
+    def _held_up(self) -> bool:
+        return self._spec.overflow == "pause" and self._writer.full
+
+    def _terminal(self, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            self._flush_input()
+        if mask & selectors.EVENT_READ:
+            self._read_terminal()
+        self._watch_terminal()
+
+    def _read_terminal(self) -> None:
+        chunks: list[bytes] = []
+        size = 0
+        while size < MAX_DATA:
+            try:
+                data = os.read(self._pty.master, MAX_DATA - size)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                data = b""
+            if not data:
+                self._terminal_closed()
+                break
+            chunks.append(data)
+            size += len(data)
+        if chunks:
+            self._last_output = time.monotonic()
+            data = b"".join(chunks)
+            self._append(Kind.OUTPUT, data)
+            reply = self._queries.feed(data)
+            if reply:
+                self._type(reply)
+
+    def _append(self, kind: Kind, data: bytes) -> None:
+        try:
+            self._writer.append(kind, data, _now())
+        except OSError as error:
+            # The agent's terminal fills and the agent waits: nothing is lost.
+            self._unwritten = (kind, data)
+            self._set_condition(_disk(error))
+            self._after(RETRY, self._retry)
+            return
+        if self._spec.overflow == "gap":
+            if self._writer.full:
+                self._writer.trim()
+        elif self._writer.full:
+            self._set_condition(
+                Condition(
+                    code="spool-full",
+                    detail="the agent is paused: its log has reached the spool limit",
+                    remedy="it goes on as soon as the control plane has taken some of it",
+                )
+            )
+
+    def _retry(self) -> None:
+        if self._unwritten is None:
+            return
+        kind, data = self._unwritten
+        self._unwritten = None
+        self._append(kind, data)
+        if self._unwritten is None:
+            self._set_condition(Condition(code="ok"))
+            self._watch_terminal()
+            self._maybe_done()
+
+    def _note(self, detail: events.Detail) -> None:
+        """Log something that is not output; a full disk must not stop what it tells of."""
+        with suppress(OSError):
+            self._writer.append_detail(detail, _now())
+
+    # --- input -----------------------------------------------------------------------------------
+
+    def _type(self, data: bytes) -> None:
+        if len(self._input) + len(data) > MAX_INPUT:
+            self._set_condition(
+                Condition(
+                    code="input-full",
+                    detail="the program does not read its input; what was typed last is dropped",
+                    remedy="interrupt or stop it",
+                )
+            )
+            return
+        self._input += data
+        self._flush_input()
+        self._watch_terminal()
+
+    def _flush_input(self) -> None:
+        while self._input:
+            try:
+                written = os.write(self._pty.master, self._input[:MAX_DATA])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._input.clear()
+                return
+            del self._input[:written]
+
+    def _paste(self, text: str) -> None:
+        data = text.replace("\r\n", "\n").encode()
+        if self._queries.bracketed_paste:
+            # The end mark inside the text would let the rest of it act as typed commands.
+            data = b"\x1b[200~" + data.replace(b"\x1b[201~", b"") + b"\x1b[201~"
+        else:
+            data = data.replace(b"\n", b"\r")
+        self._type(data)
+        self._after(ENTER_DELAY, lambda: self._type(b"\r"))
+
+    def _first_prompt(self, latest: float) -> None:
+        now = time.monotonic()
+        ready = self._writer.output_bytes > 0 and now - self._last_output >= PROMPT_QUIET
+        if ready or now >= latest:
+            self._paste(self._spec.prompt)
+        else:
+            self._after(PROMPT_QUIET / 3, lambda: self._first_prompt(latest))
+
+    # --- the agent's end -------------------------------------------------------------------------
+
+    def _reap(self, pidfd: int) -> None:
+        self._exit = self._pty.poll()
+        if self._exit is None:
+            return
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        self._ended_at = time.monotonic()
+        self._after(DRAIN, self._maybe_done)
+        self._maybe_done()
+
+    def _terminal_closed(self) -> None:
+        """Nobody has the terminal open any more."""
+        with suppress(KeyError):
+            self._selector.unregister(self._pty.master)
+        if self._ended_at is not None:
+            self._ended_at -= DRAIN
+            self._maybe_done()
+
+    def _maybe_done(self) -> None:
+        if self._done or self._ended_at is None or self._exit is None:
+            return
+        if self._unwritten is not None:
+            return  # the disk is full: `_retry` comes back here
+        if time.monotonic() - self._ended_at < DRAIN:
+            return
+        code = self._exit
+        try:
+            if not self._drain():
+                return
+            self._writer.append_detail(
+                events.Exited(
+                    exit_code=code if code >= 0 else None, signal=-code if code < 0 else None
+                ),
+                _now(),
+            )
+        except OSError as error:
+            self._set_condition(_disk(error))
+            self._after(RETRY, self._maybe_done)
+            return
+        self._done = True
+
+    def _drain(self) -> bool:
+        """What the terminal still holds; processes left behind may print on, but not for ever.
+
+        False when the disk is full: there is more to come.
+        """
+        for _ in range(64):
+            before = self._writer.last_seq
+            with suppress(OSError):
+                self._read_terminal()
+            if self._unwritten is not None:
+                return False
+            if self._writer.last_seq == before:
+                break
+        return True
+
+    # --- the runner ------------------------------------------------------------------------------
+
+    def _accept(self, _: int) -> None:
+        with suppress(BlockingIOError):
+            sock, _address = self._listener.accept()
+            sock.setblocking(False)
+            if len(self._clients) >= MAX_CLIENTS:
+                sock.close()
+                return
+            client = _Client(sock)
+            self._clients[sock.fileno()] = client
+            self._selector.register(
+                sock, selectors.EVENT_READ, lambda mask: self._serve(client, mask)
+            )
+            self._say(client, self._condition)
+
+    def _serve(self, client: _Client, mask: int) -> None:
+        try:
+            if mask & selectors.EVENT_WRITE:
+                self._flush(client)
+            if mask & selectors.EVENT_READ:
+                data = client.sock.recv(256 * 1024)
+                if not data:
+                    raise ConnectionResetError
+                for body in client.unpacker.feed(data):
+                    self._obey(messages.to_holder.decode(body))
+        except BlockingIOError:
+            return
+        except (OSError, MessageError, msgspec.MsgspecError):
+            self._drop(client)
+
+    def _obey(self, message: ToHolder) -> None:
+        match message:
+            case Input():
+                self._type(message.data)
+            case Resize():
+                self._resize(message.cols, message.rows)
+            case Attend():
+                self._queries.attended = message.attended
+            case Acked():
+                self._writer.acked(message.seq)
+                if self._condition.code == "spool-full" and not self._writer.full:
+                    self._set_condition(Condition(code="ok"))
+                self._watch_terminal()
+            case Prompt() if self._is_new(message.command_id):
+                self._note(_prompted(message))
+                self._paste(message.text)
+            case Interrupt() if self._is_new(message.command_id):
+                self._note(events.Interrupted(by=message.by, command_id=message.command_id))
+                self._type(self._spec.interrupt)
+            case Stop() if self._is_new(message.command_id):
+                self._stop(message)
+
+    def _is_new(self, command_id: str) -> bool:
+        if command_id in self._seen_commands:
+            return False
+        self._seen_commands[command_id] = None
+        if len(self._seen_commands) > REMEMBERED_COMMANDS:
+            self._seen_commands.popitem(last=False)
+        return True
+
+    def _resize(self, cols: int, rows: int) -> None:
+        if (cols, rows) == (self._queries.cols, self._queries.rows):
+            return
+        self._queries.cols, self._queries.rows = cols, rows
+        self._note(events.Resized(cols=cols, rows=rows))
+        with suppress(OSError):
+            self._pty.resize(cols, rows)
+
+    def _stop(self, message: Stop) -> None:
+        self._note(events.Stopping(by=message.by, how=message.how, command_id=message.command_id))
+        if message.how == "kill":
+            self._pty.kill()
+        else:
+            self._pty.hang_up()
+            self._after(STOP_GRACE, self._insist)
+
+    def _insist(self) -> None:
+        if self._exit is None:
+            self._pty.kill()
+
+    def _set_condition(self, condition: Condition) -> None:
+        if condition != self._condition:
+            self._condition = condition
+            for client in list(self._clients.values()):
+                self._say(client, condition)
+
+    def _tell(self) -> None:
+        """Tell runners how far the spool has grown; one that does not read hears of it later."""
+        last = self._writer.last_seq
+        for client in list(self._clients.values()):
+            if client.told < last and not client.out:
+                client.told = last
+                self._say(client, Tail(seq=last))
+
+    def _say(self, client: _Client, message: msgspec.Struct) -> None:
+        client.out += messages.pack(message)
+        try:
+            self._flush(client)
+        except OSError:
+            self._drop(client)
+
+    def _flush(self, client: _Client) -> None:
+        with suppress(BlockingIOError):
+            while client.out:
+                del client.out[: client.sock.send(client.out)]
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.out else 0)
+        key = self._selector.get_key(client.sock)
+        if key.events != mask:
+            self._selector.modify(client.sock, mask, key.data)
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.sock.fileno(), None) is not None:
+            self._selector.unregister(client.sock)
+            client.sock.close()
+        if not self._clients:
+            self._queries.attended = False
+
+    def _farewell(self) -> None:
+        """The last `Tail` should arrive; a runner that does not read finds it on disk anyway."""
+        self._tell()
+        for client in list(self._clients.values()):
+            self._drop(client)
+        self._pty.close()
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timers.append((time.monotonic() + seconds, action))
+
+    def _wait(self) -> float | None:
+        if not self._timers:
+            return None
+        return max(0.0, min(due for due, _ in self._timers) - time.monotonic())
+
+    def _run_timers(self) -> None:
+        if not self._timers:
+            return
+        now = time.monotonic()
+        due = [action for when, action in self._timers if when <= now]
+        self._timers = [timer for timer in self._timers if timer[0] > now]
+        for action in due:
+            action()
+
+
+def listen(folder: Path) -> socket.socket:
+    """The session's command socket, for this user only."""
+    path = folder / SOCKET
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The address of a UNIX socket has room for 108 bytes: go through the folder's descriptor.
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
+    finally:
+        os.close(handle)
+    path.chmod(0o600)
+    listener.listen(MAX_CLIENTS)
+    return listener
+
+
+def take_lock(folder: Path) -> int:
+    """Hold the session's lock for as long as this process lives. Raises OSError if held."""
+    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _prompted(message: Prompt) -> events.Prompted:
+    return events.Prompted(text=message.text, by=message.by, command_id=message.command_id)
+
+
+def _disk(error: OSError) -> Condition:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Condition(
+        code="disk-full" if full else "disk-error",
+        detail=f"the agent is paused: its log cannot be written ({os.strerror(error.errno or 0)})",
+        remedy="free some space on the runner; it goes on by itself" if full else None,
+    )
+
+
+def _cursor(output: bytes, cols: int, rows: int) -> tuple[int, int]:
+    # A terminal emulator is large; most holders never need it.
+    from earthshine.runner.holder.screen import cursor  # noqa: PLC0415
+
+    return cursor(output, cols, rows)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,1 @@
+"""The sessions a runner holds: their holders, spools and cursors."""

@@ -1,0 +1,235 @@
+"""All sessions of this runner: starting, finding again after a restart, forgetting."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from earthshine.protocols.envelope import Prompt, SpoolPosition, Start
+from earthshine.runner import workspace
+from earthshine.runner.agents.catalog import AgentCatalog, AgentMissingError
+from earthshine.runner.holder import messages
+from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
+from earthshine.runner.holder.process import SPOOL
+from earthshine.runner.sessions.held import HeldSession
+
+MAX_SESSIONS: Final = 200
+"""Sessions with a living agent on one runner."""
+START_TIMEOUT: Final = 20.0
+"""Seconds a holder has to say whether its agent runs."""
+_ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz-")
+log = logging.getLogger(__name__)
+
+
+class StartRefusedError(Exception):
+    """A session could not be started: `code`, words, and what to do."""
+
+    def __init__(self, code: str, detail: str, remedy: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.remedy = remedy
+
+
+class SessionKeeper:
+    """Holds the sessions under `state`/sessions; worktrees go to `data`/worktrees."""
+
+    def __init__(
+        self,
+        state: Path,
+        data: Path,
+        catalog: AgentCatalog,
+        *,
+        spool_limit: int,
+        overflow: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder = state / "sessions"
+        self._worktrees = data / "worktrees"
+        self._catalog = catalog
+        self._spool_limit = spool_limit
+        self._overflow = overflow
+        self._environment = dict(os.environ if environment is None else environment)
+        self._sessions: dict[str, HeldSession] = {}
+        self._starting: dict[str, asyncio.Lock] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self.on_added: Callable[[HeldSession], None] = lambda _: None
+        self.on_condition: Callable[[HeldSession], None] = lambda _: None
+
+    def __iter__(self) -> Iterator[HeldSession]:
+        return iter(list(self._sessions.values()))
+
+    def get(self, session_id: str) -> HeldSession | None:
+        """The session, if it is here."""
+        return self._sessions.get(session_id)
+
+    def positions(self) -> list[SpoolPosition]:
+        """What the spools contain."""
+        return [session.position() for session in self]
+
+    async def load(self, tasks: asyncio.TaskGroup) -> None:
+        """Find the sessions of earlier runs; their followers live in `tasks`."""
+        self._tasks = tasks
+        for folder in await asyncio.to_thread(self._folders):
+            session = HeldSession(folder.name, folder)
+            self._add(session)
+
+    def _folders(self) -> list[Path]:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return sorted(f for f in self._folder.iterdir() if (f / SPOOL).is_dir())
+
+    def _add(self, session: HeldSession) -> None:
+        assert self._tasks is not None
+        session.on_condition = self._condition_changed
+        self._sessions[session.session_id] = session
+        self._tasks.create_task(session.run(), name=f"session {session.session_id}")
+        self.on_added(session)
+
+    def _condition_changed(self, session: HeldSession) -> None:
+        self.on_condition(session)
+
+    async def start(self, session_id: str, command: Start) -> None:
+        """Start a session; one that is here already stays as it is. Raises StartRefusedError."""
+        if not session_id or len(session_id) > 64 or not set(session_id) <= _ID:
+            raise StartRefusedError("invalid", "that is no session id")
+        lock = self._starting.setdefault(session_id, asyncio.Lock())
+        try:
+            async with lock:
+                if session_id not in self._sessions:
+                    await self._start(session_id, command)
+        finally:
+            self._starting.pop(session_id, None)
+
+    async def _start(self, session_id: str, command: Start) -> None:
+        if sum(not session.ended for session in self) >= MAX_SESSIONS:
+            raise StartRefusedError(
+                "too-many-sessions",
+                f"this runner already holds {MAX_SESSIONS} running sessions",
+                "stop some of them first",
+            )
+        folder = self._folder / session_id
+        try:
+            place = await workspace.prepare(
+                command.folder, command.worktree, self._worktrees / session_id
+            )
+            launch = self._catalog.launch(command.agent, command.argv, command.prompt)
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
+        except workspace.WorkspaceError as error:
+            raise StartRefusedError(error.code, error.detail, error.remedy) from None
+        except AgentMissingError as error:
+            raise StartRefusedError("agent-missing", error.detail, error.remedy) from None
+        except OSError as error:
+            raise _storage_refused(error) from None
+        spec = HolderSpec(
+            session_id=session_id,
+            agent=command.agent,
+            argv=launch.argv,
+            folder=str(place.folder),
+            environment=self._agent_environment(session_id, launch.environment),
+            cols=command.cols,
+            rows=command.rows,
+            interrupt=launch.interrupt,
+            prompt=launch.typed_prompt,
+            prompted=Prompt(
+                request_id="", text=command.prompt, by=command.by, command_id=f"start-{session_id}"
+            )
+            if command.prompt
+            else None,
+            branch=place.branch,
+            spool_limit=self._spool_limit,
+            overflow=self._overflow,
+        )
+        answer = await _spawn_holder(folder, spec)
+        if isinstance(answer, Unable):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            raise StartRefusedError(answer.code, answer.detail, answer.remedy)
+        log.info("session started", extra={"session": session_id, "pid": answer.pid})
+        self._add(HeldSession(session_id, folder))
+
+    def _agent_environment(self, session_id: str, extra: Mapping[str, str]) -> dict[str, str]:
+        own = {k: v for k, v in self._environment.items() if not k.startswith("EARTHSHINE_")}
+        for name in ("TMUX", "TMUX_PANE", "STY", "COLUMNS", "LINES", "NO_COLOR"):
+            own.pop(name, None)  # the runner's own terminal is not the agent's
+        return {
+            **own,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "TERM_PROGRAM": "earthshine",
+            "EARTHSHINE_SESSION": session_id,
+            **extra,
+        }
+
+    async def forget(self, session_id: str) -> None:
+        """Remove what is kept of an ended session; a worktree with changes stays."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            if not session.ended:
+                raise StartRefusedError("running", "the session's agent still runs", "stop it")
+            self._drop(session)
+            await asyncio.to_thread(shutil.rmtree, session.folder, ignore_errors=True)
+        worktree = self._worktrees / session_id
+        if await asyncio.to_thread(worktree.is_dir):
+            await workspace.discard(worktree)
+
+    async def delivered(self, session: HeldSession) -> None:
+        """The session's log is complete at the control plane: drop the spool."""
+        self._drop(session)
+        await asyncio.to_thread(shutil.rmtree, session.folder, ignore_errors=True)
+
+    def _drop(self, session: HeldSession) -> None:
+        self._sessions.pop(session.session_id, None)
+        session.close()
+
+    def close(self) -> None:
+        """Let go of all sessions; their agents go on."""
+        for session in self:
+            session.close()
+
+
+async def _spawn_holder(folder: Path, spec: HolderSpec) -> Ready | Unable:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "earthshine.runner.holder",
+        str(folder),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={k: v for k, v in os.environ.items() if not k.startswith("EARTHSHINE_")},
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(msgspec.msgpack.encode(spec))
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            # The first process leaves at once; the second answers and lets go of the pipe.
+            answer = await process.stdout.read()
+            await process.wait()
+        return messages.startup.decode(messages.Unpacker().feed(answer)[0])
+    except (TimeoutError, IndexError, msgspec.MsgspecError):
+        return Unable(
+            code="spawn-failed",
+            detail="the process that holds the agent's terminal did not start",
+            remedy="see the runner's log; `earthshine doctor` checks the machine",
+        )
+
+
+def _storage_refused(error: OSError) -> StartRefusedError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StartRefusedError(
+            "disk-full",
+            "there is no space left on the runner's disk for the session",
+            "free some space on the runner and start again",
+        )
+    return StartRefusedError("storage", f"the runner cannot store the session: {error.strerror}")

@@ -1,0 +1,36 @@
+"""The runner's settings: table `[runner]` of the configuration file, `EARTHSHINE_RUNNER_*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path, user_state_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
+
+
+class RunnerSettings(BaseSettings):
+    """What a runner needs to know."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EARTHSHINE_RUNNER_", env_nested_delimiter="__", extra="forbid"
+    )
+
+    url: str = "http://127.0.0.1:7180"
+    """The control plane."""
+    name: str = ""
+    """What people call this machine; the host name when empty."""
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    """The static runner token, from the environment or from a file that only its owner can read."""
+    state_dir: Path = Field(default_factory=lambda: user_state_path("earthshine") / "runner")
+    data_dir: Path = Field(default_factory=lambda: user_data_path("earthshine"))
+    programs: dict[str, str] = Field(default_factory=dict)
+    """Where an agent's program is, when not on PATH: name -> path."""
+    spool_limit: int = Field(default=DEFAULT_LIMIT, ge=MIN_LIMIT)
+    """Bytes that a session's log may take on this machine while the control plane is away."""
+    overflow: Literal["gap", "pause"] = "gap"
+    """At the limit: give up the oldest output (one `gap` stands for it), or pause the agent."""
