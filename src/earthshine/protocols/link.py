@@ -71,7 +71,8 @@ class Link:
         self.state = State.GREETING
         self.strikes = 0
         self._opened = now
-        self._heard = now
+        self.heard = now
+        """When the peer's last message came."""
         self._spoke = now
         self._pings = 0
 
@@ -80,7 +81,7 @@ class Link:
 
         Raises EnvelopeError; unless it is fatal, send `refusal(error)` and go on.
         """
-        self._heard = now
+        self.heard = now
         try:
             frame = decode(message)
             if not isinstance(frame, ALLOWED.get((self.role, self.state), ())):
@@ -111,11 +112,16 @@ class Link:
         """Note that a message was sent: the heartbeat may wait."""
         self._spoke = now
 
-    def poll(self, now: float) -> Frame | None:
-        """What is due now: a ping to send, or nothing. Raises a fatal EnvelopeError when dead."""
+    def poll(self, now: float, *, reading: bool = True) -> Frame | None:
+        """What is due now: a ping to send, or nothing. Raises a fatal EnvelopeError when dead.
+
+        `reading` False says that we do not read at the moment, so silence proves nothing.
+        """
+        if not reading:
+            self.heard = now
         if self.state is State.GREETING and now - self._opened >= HELLO_TIMEOUT:
             raise EnvelopeError("hello-timeout", "no hello in time", fatal=True)
-        if now - self._heard >= WATCHDOG:
+        if now - self.heard >= WATCHDOG:
             raise EnvelopeError("watchdog", f"nothing heard for {WATCHDOG:.0f} s", fatal=True)
         if now - self._spoke >= HEARTBEAT:
             self._pings += 1
@@ -124,7 +130,7 @@ class Link:
 
     def deadline(self) -> float:
         """When to call `poll` next."""
-        due = min(self._heard + WATCHDOG, self._spoke + HEARTBEAT)
+        due = min(self.heard + WATCHDOG, self._spoke + HEARTBEAT)
         if self.state is State.GREETING:
             due = min(due, self._opened + HELLO_TIMEOUT)
         return due

@@ -13,6 +13,7 @@ from typing import Final
 
 from earthshine.net.relay import Relay
 from earthshine.net.upgrade import Endpoint
+from earthshine.protocols.envelope import ControlPayload
 from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 from earthshine.runner.agents.catalog import AgentCatalog
 from earthshine.runner.commands import Commands
@@ -71,7 +72,7 @@ def read_token(settings: RunnerSettings) -> str:
 async def run(settings: RunnerSettings) -> None:
     """Until SIGTERM or SIGINT. The agents go on. Raises RunnerConfigurationError."""
     identity = runner_id(settings.state_dir)
-    authorization = f"Bearer {read_token(settings)}"
+    token = read_token(settings)
     catalog = AgentCatalog(settings.programs)
     keeper = SessionKeeper(
         settings.state_dir,
@@ -88,20 +89,26 @@ async def run(settings: RunnerSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         async with asyncio.TaskGroup() as tasks:
+
+            def obey(session_id: str | None, payload: ControlPayload) -> None:
+                commands.obey(session_id, payload)
+
             home = DialHome(
                 settings.url,
                 identity,
                 settings.name,
-                lambda: authorization,
+                lambda: f"Bearer {token}",
                 keeper,
                 catalog.offers,
-                lambda session_id, payload: commands.obey(session_id, payload),
+                obey,
             )
 
             async def report(failure: DialFailed) -> None:
                 await home.send_control(failure)
 
-            back = DialBack(Endpoint(settings.url), lambda: authorization, relay, report)
+            back = DialBack(
+                Endpoint(settings.url), lambda: f"Bearer {identity}.{token}", relay, report
+            )
 
             def dial(command: Dial | DialSpares) -> None:
                 back.start(command, tasks)

@@ -17,6 +17,8 @@ from earthshine.runner.holder.process import Holder, listen, take_lock
 
 def main() -> int:
     """Start the agent, say how that went, leave the runner behind and hold the agent."""
+    # Whatever the runner had open is none of ours or the agent's, and would outlive it here.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     folder = Path(sys.argv[1])
     spec = messages.spec.decode(sys.stdin.buffer.read())
     # Leave the runner's process group and terminal; its parent waits for this first process only.

@@ -48,6 +48,8 @@ STOP_GRACE: Final = 5.0
 """Seconds between asking the agent to end and SIGKILL."""
 DRAIN: Final = 0.5
 """Seconds to wait for last output of processes that outlive the agent's first one."""
+REOPEN: Final = 0.5
+"""Seconds after which a terminal that nobody had open is read again."""
 RETRY: Final = 1.0
 """Seconds between attempts to write to a full disk."""
 PROMPT_QUIET: Final = 0.3
@@ -86,7 +88,7 @@ class Holder:
         self._seen_commands: OrderedDict[str, None] = OrderedDict()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._last_output = time.monotonic()
-        self._reading = False
+        self._closed = False
         self._ended_at: float | None = None
         self._exit: int | None = None
         self._done = False
@@ -145,6 +147,7 @@ class Holder:
                 for key, mask in self._selector.select(self._wait()):
                     key.data(mask)
                 self._run_timers()
+                self._finish_if_ended()
                 self._tell()
             self._farewell()
         finally:
@@ -156,7 +159,7 @@ class Holder:
     def _watch_terminal(self) -> None:
         """Read from the terminal unless something holds it up; write while input waits."""
         mask = 0
-        if self._unwritten is None and not self._held_up():
+        if self._unwritten is None and not self._closed and not self._held_up():
             mask |= selectors.EVENT_READ
         if self._input:
             mask |= selectors.EVENT_WRITE
@@ -235,7 +238,6 @@ class Holder:
         if self._unwritten is None:
             self._set_condition(Condition(code="ok"))
             self._watch_terminal()
-            self._maybe_done()
 
     def _note(self, detail: events.Detail) -> None:
         """Log something that is not output; a full disk must not stop what it tells of."""
@@ -296,23 +298,24 @@ class Holder:
         self._selector.unregister(pidfd)
         os.close(pidfd)
         self._ended_at = time.monotonic()
-        self._after(DRAIN, self._maybe_done)
-        self._maybe_done()
+        self._after(DRAIN, self._finish_if_ended)
 
     def _terminal_closed(self) -> None:
-        """Nobody has the terminal open any more."""
-        with suppress(KeyError):
-            self._selector.unregister(self._pty.master)
-        if self._ended_at is not None:
-            self._ended_at -= DRAIN
-            self._maybe_done()
+        """Nobody has the terminal open; a program that still runs may open it again."""
+        self._closed = True
+        self._after(REOPEN, self._look_again)
 
-    def _maybe_done(self) -> None:
+    def _look_again(self) -> None:
+        self._closed = False
+        self._watch_terminal()
+
+    def _finish_if_ended(self) -> None:
+        """Write the last entry once everything before it is written."""
         if self._done or self._ended_at is None or self._exit is None:
             return
         if self._unwritten is not None:
             return  # the disk is full: `_retry` comes back here
-        if time.monotonic() - self._ended_at < DRAIN:
+        if not self._closed and time.monotonic() - self._ended_at < DRAIN:
             return
         code = self._exit
         try:
@@ -326,7 +329,7 @@ class Holder:
             )
         except OSError as error:
             self._set_condition(_disk(error))
-            self._after(RETRY, self._maybe_done)
+            self._after(RETRY, self._finish_if_ended)
             return
         self._done = True
 
@@ -335,13 +338,13 @@ class Holder:
 
         False when the disk is full: there is more to come.
         """
-        for _ in range(64):
+        for _ in range(0 if self._closed else 64):
             before = self._writer.last_seq
             with suppress(OSError):
                 self._read_terminal()
             if self._unwritten is not None:
                 return False
-            if self._writer.last_seq == before:
+            if self._closed or self._writer.last_seq == before:
                 break
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ HOLDER_RETRY: Final = 0.2
 MAX_TO_HOLDER: Final = 8 * 1024 * 1024
 """Bytes that may wait for a holder that does not read."""
 OK: Final = Condition(code="ok")
+log = logging.getLogger(__name__)
 
 
 class HolderGoneError(Exception):
@@ -103,6 +105,10 @@ class HeldSession:
                 return False
             with SpoolWriter(self.folder / SPOOL, limit=2**62) as writer:
                 if not _is_complete(self.folder / SPOOL, writer.last_seq):
+                    log.error(
+                        "a holder died",
+                        extra={"session": self.session_id, "said": _last_words(self.folder)},
+                    )
                     writer.append_detail(
                         events.Failed(
                             code="holder-died",
@@ -192,6 +198,13 @@ class HeldSession:
         self._reader.close()
         if self._to_holder is not None:
             self._to_holder.close()
+
+
+def _last_words(folder: Path) -> str:
+    """The end of what the holder complained about."""
+    with contextlib.suppress(OSError):
+        return (folder / "holder.log").read_bytes()[-2000:].decode(errors="replace")
+    return ""
 
 
 def _is_complete(spool: Path, last_seq: int) -> bool:

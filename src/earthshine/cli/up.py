@@ -1,0 +1,110 @@
+"""`earthshine up`: control plane and a local runner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from earthshine.cli import configuration, logs, machine
+from earthshine.control.server import Running, Server, ServerConfigurationError
+from earthshine.control.settings import ControlSettings
+from earthshine.net.backoff import Backoff
+from earthshine.runner.settings import RunnerSettings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one [7180].")
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Where state is kept.")
+def up(host: str | None, port: int | None, state_dir: Path | None) -> None:
+    """Start the control plane and a runner on this machine, and print a link to open."""
+    logs.configure(os.environ.get("EARTHSHINE_LOG", "WARNING").upper())
+    own = {"host": host, "port": port}
+    theirs: dict[str, Path | None] = {}
+    if state_dir is not None:
+        own["state_dir"] = state_dir / "control"  # type: ignore[assignment]
+        theirs["state_dir"] = state_dir / "runner"
+    control = configuration.load(ControlSettings, "control", own)
+    runner = configuration.load(RunnerSettings, "runner", theirs)
+    try:
+        uvloop.run(_run(control, runner))
+    except ServerConfigurationError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _run(control: ControlSettings, runner: RunnerSettings) -> None:
+    started = asyncio.Event()
+    url, token_file = "", None
+
+    def ready(running: Running) -> None:
+        nonlocal url, token_file
+        url, token_file = running.own_url, running.runner_token_file
+        _greet(running, runner)
+        started.set()
+
+    async with asyncio.TaskGroup() as tasks:
+
+        async def supervise() -> None:
+            await started.wait()
+            await _keep_runner(control, runner, url, token_file)
+
+        supervisor = tasks.create_task(supervise())
+        await Server(control).run(ready)
+        supervisor.cancel()
+
+
+def _greet(running: Running, runner: RunnerSettings) -> None:
+    findings = [machine.ui(), *machine.programs(), *machine.agents(runner)]
+    missing = [finding for finding in findings if not finding.ok]
+    if missing:
+        click.echo("Not found here (Earthshine works without, as far as it can):")
+        for finding in missing:
+            click.echo(f"  - {finding.what}: {finding.remedy}")
+        click.echo()
+    click.secho("Earthshine is ready.", bold=True)
+    click.echo("Open this link to sign in; it works once:\n")
+    click.secho(f"    {running.sign_in_url}\n", bold=True)
+    click.echo("Ctrl-C stops the server. Agents go on working and are here again next time.")
+
+
+async def _keep_runner(
+    control: ControlSettings, runner: RunnerSettings, url: str, token_file: Path | None
+) -> None:
+    """Run the local runner, again after a crash, until cancelled."""
+    environment = {
+        **os.environ,
+        "EARTHSHINE_RUNNER_URL": url,
+        "EARTHSHINE_RUNNER_STATE_DIR": str(runner.state_dir),
+    }
+    if token_file is not None:
+        environment["EARTHSHINE_RUNNER_TOKEN_FILE"] = str(token_file)
+    elif control.runner_token is not None:
+        environment["EARTHSHINE_RUNNER_TOKEN"] = control.runner_token.get_secret_value()
+    environment.setdefault("EARTHSHINE_LOG", "WARNING")
+    backoff = Backoff(random.random)
+    while True:
+        # A session of its own: Ctrl-C is for us, and we tell the runner.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "earthshine.cli",
+            "runner",
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+            raise
+        click.echo(f"The local runner ended with code {code}; starting it again.", err=True)
+        await asyncio.sleep(backoff.next())

@@ -1,0 +1,202 @@
+"""The control plane, composed. No rule lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI, WebSocket
+from starlette.types import ASGIApp
+
+from earthshine import __version__
+from earthshine.control import health, problems
+from earthshine.control.accounts.routes import router as accounts_router
+from earthshine.control.accounts.service import AccountService
+from earthshine.control.authorization import OwnerAccess
+from earthshine.control.credentials import current_actor
+from earthshine.control.db.engine import Database
+from earthshine.control.dialing.registry import ConnectionRegistry
+from earthshine.control.dialing.service import DialService
+from earthshine.control.errors import DomainError
+from earthshine.control.origins import AllowedOrigins, OriginGuard, SecurityHeaders
+from earthshine.control.runners.directory import Runner, RunnerDirectory
+from earthshine.control.runners.endpoint import RunnerEndpoint
+from earthshine.control.runners.routes import router as runners_router
+from earthshine.control.runners.service import RunnerService
+from earthshine.control.sessions.channel import Channel, ChannelBook
+from earthshine.control.sessions.intake import SessionIntake
+from earthshine.control.sessions.journal import Journal
+from earthshine.control.sessions.routes import router as sessions_router
+from earthshine.control.sessions.service import SessionService
+from earthshine.control.sessions.storage import SessionStorage
+from earthshine.control.sockets import SignedInSockets
+from earthshine.control.ui import pages
+from earthshine.control.updates import SUBPROTOCOL as UPDATES_SUBPROTOCOL
+from earthshine.control.updates import Announcer
+from earthshine.net.relay import Relay
+from earthshine.net.upgrade import FramedDialBack
+from earthshine.protocols import revdial
+
+
+class ControlPlane:
+    """The services, and what keeps them going (`running`)."""
+
+    def __init__(self, database: Database, runner_token: str) -> None:
+        self._token_hash = hashlib.sha256(runner_token.encode()).digest()
+        self.database = database
+        storage = SessionStorage(database)
+        self.book = ChannelBook(storage.load)
+        self.access = OwnerAccess(self._owner)
+        self.accounts = AccountService(database, self.access)
+        self.registry = ConnectionRegistry()
+        self.directory = RunnerDirectory(database, self.registry)
+        self.journal = Journal(database)
+        self.intake = SessionIntake(storage, self.book, self.journal)
+        self.sessions = SessionService(
+            storage,
+            self.access,
+            self.directory,
+            self.book,
+            self.journal,
+            self.intake,
+            self.accounts,
+        )
+        self.runners = RunnerService(self.access, self.directory, self._running_sessions)
+        self.dialing = DialService(self.registry, self._runner_of)
+        self.relay = Relay()
+        self.announcer = Announcer(self.sessions, self.runners)
+        self.tasks: asyncio.TaskGroup | None = None
+        self.journal.on_change = self._session_changed
+        self.directory.on_change = self._runner_changed
+        self.sessions.on_removed = self.announcer.session_removed
+
+    async def _owner(self, session_id: str) -> str | None:
+        channel = await self.book.open(session_id)
+        return None if channel is None else channel.record.owner_id
+
+    def _running_sessions(self, runner_id: str) -> int:
+        return sum(
+            channel.record.runner_id == runner_id and not channel.record.is_final
+            for channel in self.book
+        )
+
+    def verify_runner(self, token: str) -> bool:
+        """Whether this is the static runner token."""
+        return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._token_hash)
+
+    async def _runner_of(self, authorization: str) -> str | None:
+        """The runner id of a dial-back: its token is `RUNNER_ID.TOKEN`."""
+        scheme, _, credential = authorization.partition(" ")
+        runner_id, _, token = credential.strip().partition(".")
+        accepted = scheme.lower() == "bearer" and self.verify_runner(token)
+        return runner_id if accepted else None
+
+    def _session_changed(self, channel: Channel) -> None:
+        self.announcer.session_changed(channel)
+
+    def _runner_changed(self, runner: Runner) -> None:
+        self.announcer.runner_changed(runner.id)
+        for channel in self.book:
+            if channel.record.runner_id == runner.id and not channel.record.is_final:
+                channel.wake(session=True)
+                self.announcer.session_changed(channel)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Background work, for as long as the context lasts; what came is stored at the end."""
+        await self.directory.load()
+        self.relay.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self.tasks = tasks
+                self.endpoint = RunnerEndpoint(
+                    self.directory,
+                    self.intake,
+                    self.verify_runner,
+                    self.dialing.dial_failed,
+                    tasks,
+                )
+                self.sockets = SignedInSockets(tasks)
+                self.accounts.on_sign_out = self.sockets.close
+                background = [
+                    tasks.create_task(self.endpoint.watch()),
+                    tasks.create_task(self.announcer.run()),
+                    tasks.create_task(self.dialing.run()),
+                    tasks.create_task(self.journal.run()),
+                ]
+                try:
+                    yield
+                finally:
+                    for task in background:
+                        task.cancel()
+        finally:
+            self.relay.close()
+            await self.database.close()
+
+
+def api() -> FastAPI:
+    """The JSON API and its sockets, without services: enough for the OpenAPI document."""
+    app = FastAPI(
+        title="Earthshine",
+        version=__version__,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=problems.PROBLEM_RESPONSES,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    versioned = APIRouter(prefix="/api/v1")
+    for router in (accounts_router, runners_router, sessions_router):
+        versioned.include_router(router)
+    versioned.add_api_websocket_route("/updates", _updates)
+    app.include_router(versioned)
+    app.include_router(health.router)
+    app.add_api_websocket_route("/api/clients/stream", _runner_stream)
+    problems.install(app)
+    return app
+
+
+def application(
+    plane: ControlPlane, allowed: AllowedOrigins, public_url: str, *, form_targets: str = ""
+) -> ASGIApp:
+    """Everything that is served under the control plane's own origin."""
+    app = api()
+    state = app.state
+    state.accounts = plane.accounts
+    state.sessions = plane.sessions
+    state.runners = plane.runners
+    state.announcer = plane.announcer
+    state.endpoint = plane.endpoint
+    state.journal = plane.journal
+    state.database = plane.database
+    state.sign_ins = plane.sockets
+    state.previews = None
+    state.public_url = public_url
+    state.is_secure = public_url.startswith("https:")
+    state.stopping = False
+    app.mount(revdial.PATH, FramedDialBack(plane.dialing))
+    app.router.routes.extend(pages.routes(form_targets))
+    return SecurityHeaders(OriginGuard(app, allowed))
+
+
+async def _runner_stream(websocket: WebSocket) -> None:
+    endpoint: RunnerEndpoint = websocket.app.state.endpoint
+    await endpoint.serve(websocket)
+
+
+async def _updates(websocket: WebSocket) -> None:
+    """See docs/protocols/feed.md."""
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(
+        subprotocol=UPDATES_SUBPROTOCOL if UPDATES_SUBPROTOCOL in offered else None
+    )
+    try:
+        actor = await current_actor(websocket)
+    except DomainError as error:
+        await websocket.close(problems.close_code(error), error.detail[:100])
+        return
+    async with websocket.app.state.sign_ins.socket(actor, websocket):
+        await websocket.app.state.announcer.serve(websocket, actor)

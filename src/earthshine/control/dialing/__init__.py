@@ -1,0 +1,1 @@
+"""Reaching ports on runners: who is connected, and dialling through them."""

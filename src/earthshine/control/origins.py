@@ -1,0 +1,165 @@
+"""Which requests may come in at all: exact Host, exact Origin, JSON bodies, a limit on size.
+
+A web page that a person happens to visit can send requests to a server on their machine or network.
+It cannot choose the Origin header, it must not be able to choose the Host, and without
+permission it cannot send `application/json`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from earthshine.control import metrics
+from earthshine.control.problems import plain_problem
+
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes of a request's body."""
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+class AllowedOrigins:
+    """The origins under which this server may be addressed. Fixed once the port is known."""
+
+    def __init__(self, origins: list[str]) -> None:
+        self.origins = frozenset(origins)
+        self.hosts = frozenset(host for origin in origins for host in _hosts(urlsplit(origin)))
+
+
+def _hosts(parts: object) -> list[str]:
+    scheme, netloc = parts.scheme, parts.netloc.lower()  # type: ignore[attr-defined]
+    # A browser leaves the default port out; other clients may write it.
+    has_port = netloc.rpartition(":")[2].isdigit() and not netloc.endswith("]")
+    return [netloc] if has_port else [netloc, f"{netloc}:{_DEFAULT_PORTS[scheme]}"]
+
+
+def loopback_origins(scheme: str, port: int) -> list[str]:
+    """The names by which programs of this machine reach a loopback port."""
+    suffix = "" if str(port) == _DEFAULT_PORTS[scheme] else f":{port}"
+    return [f"{scheme}://{name}{suffix}" for name in LOOPBACK_NAMES]
+
+
+class OriginGuard:
+    """ASGI middleware that refuses what does not come from our own pages or from no page."""
+
+    def __init__(self, app: ASGIApp, allowed: AllowedOrigins) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, then pass on."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is None:
+            limited = receive if scope["type"] == "websocket" else _limit(receive)
+            try:
+                await self._app(scope, limited, send)
+            except _TooLargeError:
+                await plain_problem(413, f"More than {MAX_BODY} bytes.", "too-large")(
+                    scope, receive, send
+                )
+            return
+        why, response = refusal
+        metrics.REFUSED_REQUESTS.labels(why).inc()
+        if scope["type"] == "websocket":
+            await send(
+                {
+                    "type": "websocket.http.response.start",
+                    "status": response.status_code,
+                    "headers": response.raw_headers,
+                }
+            )
+            await send({"type": "websocket.http.response.body", "body": response.body})
+        else:
+            await response(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[str, Response] | None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._allowed.hosts:
+            return "host", plain_problem(
+                421, "This server does not answer under that host name.", "wrong-host"
+            )
+        changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        if not changes:
+            return None
+        origins = headers.getlist("origin")
+        # A program that is no browser sends no Origin; a page cannot leave it out.
+        if origins and (len(origins) > 1 or origins[0] not in self._allowed.origins):
+            return "origin", plain_problem(
+                403, "This server does not take requests from other sites.", "wrong-origin"
+            )
+        if scope["type"] == "websocket":
+            return None
+        if not origins and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return "origin", plain_problem(
+                403, "This server does not take requests from other sites.", "wrong-origin"
+            )
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            return "size", plain_problem(413, f"More than {MAX_BODY} bytes.", "too-large")
+        has_body = length != "0" or "transfer-encoding" in headers
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if has_body and kind != "application/json":
+            return "content-type", plain_problem(
+                415, "Send application/json.", "unsupported-media-type"
+            )
+        return None
+
+
+class _TooLargeError(Exception):
+    """A body without a length turned out too long."""
+
+
+def _limit(receive: Receive) -> Receive:
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY:
+            raise _TooLargeError
+        return message
+
+    return limited
+
+
+_SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class SecurityHeaders:
+    """ASGI middleware: headers that every answer carries; API answers are never cached."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, adding the headers."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        extra = [*_SECURITY_HEADERS]
+        if scope["path"].startswith("/api/"):
+            extra.append((b"cache-control", b"no-store"))
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

@@ -1,0 +1,216 @@
+"""The runners that are known, and which of them are connected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import insert, select, update
+
+from earthshine.control.db.engine import Database
+from earthshine.control.dialing.registry import ConnectionRegistry
+from earthshine.control.errors import ConflictError, NotFoundError, RunnerUnavailableError
+from earthshine.control.runners.connection import RunnerConnection
+from earthshine.control.runners.models import RunnerRow
+from earthshine.protocols.envelope import (
+    AgentOffer,
+    ControlPayload,
+    Ping,
+    RunnerHello,
+)
+
+PROBE: Final = 3.0
+"""Seconds that a connection has to prove it is alive when another machine claims its id."""
+MAX_RUNNERS: Final = 10_000
+
+
+@dataclass(slots=True)
+class Runner:
+    """A machine that has connected at least once."""
+
+    id: str
+    name: str
+    hostname: str
+    platform: str
+    version: str
+    home: str
+    agents: list[dict[str, Any]]
+    since: datetime
+    connection: RunnerConnection | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether commands reach it now."""
+        return self.connection is not None
+
+    def offers(self, agent: str) -> bool:
+        """Whether it can start this agent."""
+        return any(
+            offer["name"] == agent and (offer.get("path") or not offer.get("detail"))
+            for offer in self.agents
+        )
+
+
+class RunnerDirectory:
+    """All runners; kept in memory, with their rows behind them."""
+
+    def __init__(self, database: Database, registry: ConnectionRegistry) -> None:
+        self._database = database
+        self._registry = registry
+        self._runners: dict[str, Runner] = {}
+        self.on_change: Callable[[Runner], None] = lambda _: None
+
+    def __iter__(self) -> Iterator[Runner]:
+        return iter(list(self._runners.values()))
+
+    async def load(self) -> None:
+        """Read the rows once, at the start."""
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(RunnerRow.__table__))).all()
+        for row in rows:
+            self._runners[row.id] = Runner(
+                id=row.id,
+                name=row.name,
+                hostname=row.hostname,
+                platform=row.platform,
+                version=row.version,
+                home=row.home,
+                agents=row.agents,
+                since=row.last_seen,
+            )
+
+    def get(self, runner_id: str) -> Runner:
+        """A known runner. Raises NotFoundError."""
+        runner = self._runners.get(runner_id)
+        if runner is None:
+            raise NotFoundError("There is no such runner.")
+        return runner
+
+    def known(self, runner_id: str) -> Runner | None:
+        """A known runner, or None."""
+        return self._runners.get(runner_id)
+
+    def connection(self, runner_id: str) -> RunnerConnection:
+        """The runner's connection. Raises RunnerUnavailableError, NotFoundError."""
+        runner = self.get(runner_id)
+        if runner.connection is None:
+            raise RunnerUnavailableError(
+                f"The runner {runner.name} is not connected.",
+                remedy="Check that its machine is on and has a network. Its agents go on working.",
+            )
+        return runner.connection
+
+    async def request(self, runner_id: str, session_id: str | None, command: ControlPayload) -> Any:
+        """Send a command to a runner and wait for the answer."""
+        return await self.connection(runner_id).request(session_id, command)
+
+    def tell(self, runner_id: str, session_id: str, payload: ControlPayload) -> None:
+        """Send a runner something that is not answered."""
+        self.connection(runner_id).tell(session_id, payload)
+
+    async def admit(self, runner_id: str, instance: str) -> None:
+        """Whether a new connection may take this id. Raises ConflictError.
+
+        The same process coming back supersedes its old connection. Another process may only take
+        over when the old connection does not answer any more: two machines with one id (a copied
+        disk) would otherwise throw each other out for ever.
+        """
+        runner = self._runners.get(runner_id)
+        current = runner.connection if runner else None
+        if current is None or current.instance == instance:
+            return
+        if await _is_alive(current):
+            raise ConflictError(
+                "Another machine is connected with this runner's id.",
+                remedy="Give one of the two a state folder of its own, or delete its runner-id.",
+            )
+
+    async def arrived(self, connection: RunnerConnection, hello: RunnerHello) -> Runner:
+        """A runner has introduced itself and been admitted."""
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {
+            "name": hello.name[:200],
+            "hostname": hello.hostname[:255],
+            "platform": hello.platform[:255],
+            "version": hello.software[:64],
+            "home": hello.home[:4096],
+            "agents": _agents(hello.agents),
+            "last_seen": now,
+        }
+        runner_id = connection.runner_id
+        async with self._database.write() as database:
+            if runner_id in self._runners:
+                query = update(RunnerRow).where(RunnerRow.id == runner_id).values(values)
+                await database.execute(query)
+            else:
+                if len(self._runners) >= MAX_RUNNERS:
+                    raise ConflictError(f"There are {MAX_RUNNERS} runners already.")
+                await database.execute(
+                    insert(RunnerRow).values(id=runner_id, first_seen=now, **values)
+                )
+        seen = values.pop("last_seen")
+        runner = self._runners.get(runner_id)
+        if runner is None:
+            runner = self._runners[runner_id] = Runner(id=runner_id, since=seen, **values)
+        else:
+            for name, value in values.items():
+                setattr(runner, name, value)
+            runner.since = seen
+        runner.connection = connection
+        await self._registry.attach(runner_id, connection)
+        self.on_change(runner)
+        return runner
+
+    async def left(self, connection: RunnerConnection) -> None:
+        """A connection has ended."""
+        self._registry.detach(connection.runner_id, connection)
+        runner = self._runners.get(connection.runner_id)
+        if runner is None or runner.connection is not connection:
+            return  # superseded: the runner is still here
+        runner.connection = None
+        runner.since = datetime.now(UTC)
+        self.on_change(runner)
+        async with self._database.write() as database:
+            await database.execute(
+                update(RunnerRow).where(RunnerRow.id == runner.id).values(last_seen=runner.since)
+            )
+
+    async def agents_changed(self, runner_id: str, agents: list[AgentOffer]) -> None:
+        """A runner found other agents."""
+        runner = self.get(runner_id)
+        runner.agents = _agents(agents)
+        self.on_change(runner)
+        async with self._database.write() as database:
+            await database.execute(
+                update(RunnerRow).where(RunnerRow.id == runner_id).values(agents=runner.agents)
+            )
+
+
+def _agents(offers: list[AgentOffer]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": offer.name[:32],
+            "label": offer.label[:64],
+            "path": offer.path[:4096] if offer.path else None,
+            "detail": offer.detail[:500] if offer.detail else None,
+        }
+        for offer in offers[:64]
+    ]
+
+
+async def _is_alive(connection: RunnerConnection) -> bool:
+    """Whether the connection says anything within the probe's time."""
+    heard = connection.link.heard
+    try:
+        connection.post(Ping(seq=0))
+    except RunnerUnavailableError:
+        return False
+    deadline = asyncio.get_running_loop().time() + PROBE
+    while asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.05)
+        if connection.link.heard > heard:
+            return True
+    return False

@@ -1,0 +1,251 @@
+"""The WebSocket that runners dial: greets, reads, hands on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from earthshine import __version__
+from earthshine.control import metrics
+from earthshine.control.errors import DomainError
+from earthshine.control.runners.connection import RunnerConnection
+from earthshine.control.runners.directory import RunnerDirectory
+from earthshine.protocols import envelope
+from earthshine.protocols.envelope import (
+    VERSION,
+    Auth,
+    Control,
+    ControlHello,
+    Done,
+    EnvelopeError,
+    Error,
+    Hello,
+    Log,
+    Ping,
+    Pong,
+    Problem,
+    Refused,
+    RunnerCondition,
+    RunnerHello,
+    SessionCondition,
+    SpoolPosition,
+    Status,
+)
+from earthshine.protocols.events import Event, EventError
+from earthshine.protocols.link import refusal
+from earthshine.protocols.replay import HoleError
+from earthshine.protocols.revdial import DialFailed
+
+CLOSE_REFUSED: Final = 4003
+CLOSE_PROTOCOL: Final = 4009
+CLOSE_CONFLICT: Final = 4012
+TICK: Final = 1.0
+"""Seconds between looks at the heartbeats of all runners."""
+log = logging.getLogger(__name__)
+
+
+class Intake(Protocol):
+    """What sessions do with what runners say."""
+
+    async def greet(self, runner_id: str, positions: list[SpoolPosition]) -> ControlHello:
+        """Where to resume each session that the runner holds."""
+        ...
+
+    async def take(
+        self,
+        runner_id: str,
+        session_id: str,
+        events: list[Event],
+        stored: Callable[[str, int], None],
+    ) -> None:
+        """Entries of a log. Raises HoleError, EventError, and NotFoundError for a foreign one."""
+        ...
+
+    def condition(self, runner_id: str, session_id: str, condition: SessionCondition) -> None:
+        """Something holds a session up, or does not any more."""
+        ...
+
+
+class RunnerEndpoint:
+    """Serves `/api/clients/stream`."""
+
+    def __init__(
+        self,
+        directory: RunnerDirectory,
+        intake: Intake,
+        verify: Callable[[str], bool],
+        dial_failed: Callable[[str, DialFailed], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._directory = directory
+        self._intake = intake
+        self._verify = verify
+        self._dial_failed = dial_failed
+        self._tasks = tasks
+        self._connections: set[RunnerConnection] = set()
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One runner's connection, until it ends."""
+        runner_id = websocket.headers.get("earthshine-runner", "")
+        authorization = websocket.headers.get("authorization")
+        if authorization is not None and not self._accepts(authorization):
+            await deny(websocket, 401, "This server does not accept the runner's token.")
+            return
+        if not _is_id(runner_id):
+            await deny(websocket, 400, "The header Earthshine-Runner is missing or malformed.")
+            return
+        await websocket.accept()
+        connection = RunnerConnection(websocket, runner_id, self._tasks)
+        self._connections.add(connection)
+        try:
+            await self._converse(websocket, connection, authenticated=authorization is not None)
+        except (WebSocketDisconnect, OSError):
+            pass
+        except EnvelopeError as error:
+            await self._refuse(connection, error)
+            await connection.close(CLOSE_PROTOCOL, error.detail[:100])
+        except DomainError as error:
+            connection.post(Error(payload=Problem(code=error.code, detail=error.detail)))
+            await asyncio.sleep(0)  # let it out before the close
+            await connection.close(CLOSE_CONFLICT, error.detail[:100])
+        finally:
+            self._connections.discard(connection)
+            connection.ended()
+            await self._directory.left(connection)
+            metrics.RUNNERS.set(sum(1 for runner in self._directory if runner.is_connected))
+
+    def _accepts(self, authorization: str) -> bool:
+        scheme, _, token = authorization.partition(" ")
+        return scheme.lower() == "bearer" and self._verify(token.strip())
+
+    async def _converse(
+        self, websocket: WebSocket, connection: RunnerConnection, *, authenticated: bool
+    ) -> None:
+        while True:
+            message = await _receive(websocket)
+            try:
+                frame = connection.link.receive(message, time.monotonic())
+                if frame is None:
+                    continue
+                if not authenticated and not isinstance(frame, (Auth, Ping, Pong, Error)):
+                    raise EnvelopeError("unauthenticated", "say who you are first", fatal=True)
+                if isinstance(frame, Auth):
+                    if not self._verify(frame.payload.token):
+                        raise EnvelopeError("unauthenticated", "wrong token", fatal=True)
+                    authenticated = True
+                else:
+                    connection.reading = False
+                    await self._take(connection, frame)
+            except EnvelopeError as error:
+                if error.fatal:
+                    raise
+                await self._refuse(connection, error)
+            finally:
+                connection.reading = True
+
+    async def _refuse(self, connection: RunnerConnection, error: EnvelopeError) -> None:
+        metrics.REFUSED_FRAMES.labels(error.code).inc()
+        log.warning(
+            "a message from runner %s was refused: %s", connection.runner_id, error.detail[:200]
+        )
+        with contextlib.suppress(DomainError):
+            connection.post(refusal(error))
+
+    async def _take(self, connection: RunnerConnection, frame: envelope.AnyFrame) -> None:
+        match frame:
+            case Log(session_id=str(session_id)):
+                await self._log(connection, session_id, frame.payload.events)
+            case Control(payload=Done() | Refused() as payload):
+                connection.answered(payload)
+            case Control(payload=DialFailed() as failure):
+                self._dial_failed(connection.runner_id, failure)
+            case Status(payload=SessionCondition() as condition, session_id=str(session_id)):
+                self._intake.condition(connection.runner_id, session_id, condition)
+            case Status(payload=RunnerCondition() as condition):
+                await self._directory.agents_changed(connection.runner_id, condition.agents)
+            case Ping():
+                connection.post(Pong(seq=frame.seq))
+            case Hello(payload=RunnerHello() as hello):
+                await self._greet(connection, hello)
+            case Error():
+                log.warning(
+                    "runner %s refused a message: %s",
+                    connection.runner_id,
+                    frame.payload.detail[:200],
+                )
+            case _:
+                raise EnvelopeError("invalid", "not for the control plane")
+
+    async def _log(
+        self, connection: RunnerConnection, session_id: str, events: list[Event]
+    ) -> None:
+        try:
+            await self._intake.take(
+                connection.runner_id, session_id, events, connection.acknowledge
+            )
+        except HoleError as error:
+            metrics.REFUSED_FRAMES.labels("hole").inc()
+            connection.post(
+                Error(session_id=session_id, payload=Problem(code="hole", detail=str(error)))
+            )
+        except EventError as error:
+            raise EnvelopeError("invalid", str(error)) from None
+        except DomainError as error:
+            raise EnvelopeError(error.code, error.detail) from None
+
+    async def _greet(self, connection: RunnerConnection, hello: RunnerHello) -> None:
+        await self._directory.admit(connection.runner_id, hello.instance)
+        connection.instance = hello.instance
+        answer = await self._intake.greet(connection.runner_id, hello.sessions)
+        # Before `arrived`: no command may overtake the greeting.
+        connection.post(Hello(payload=answer))
+        await self._directory.arrived(connection, hello)
+        metrics.RUNNERS.set(sum(1 for runner in self._directory if runner.is_connected))
+        log.info("runner %s (%s) connected", hello.name, connection.runner_id)
+
+    async def watch(self) -> None:
+        """Heartbeats and watchdogs of all connections; one task for all, they are many."""
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            for connection in list(self._connections):
+                try:
+                    frame = connection.link.poll(now, reading=connection.reading)
+                    if frame is not None:
+                        connection.post(frame)
+                except EnvelopeError as error:
+                    metrics.REFUSED_FRAMES.labels(error.code).inc()
+                    self._tasks.create_task(connection.close(CLOSE_PROTOCOL, error.detail))
+                except DomainError:
+                    self._tasks.create_task(connection.close(CLOSE_PROTOCOL, "not reading"))
+
+
+def hello_of(positions: list[Any], unknown: list[str]) -> ControlHello:
+    """The greeting with where to resume."""
+    return ControlHello(version=VERSION, software=__version__, positions=positions, unknown=unknown)
+
+
+async def deny(websocket: WebSocket, status: int, words: str) -> None:
+    """Refuse the handshake with an HTTP status."""
+    from earthshine.control.problems import plain_problem  # noqa: PLC0415 - it knows all rooms
+
+    await websocket.send_denial_response(plain_problem(status, words))
+
+
+async def _receive(websocket: WebSocket) -> str | bytes:
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    data = message.get("bytes")
+    text: str | bytes | None = data if data is not None else message.get("text")
+    return text if text is not None else b""
+
+
+def _is_id(runner_id: str) -> bool:
+    return 8 <= len(runner_id) <= 64 and runner_id.isascii() and runner_id.isalnum()

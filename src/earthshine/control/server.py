@@ -1,0 +1,206 @@
+"""Listening: sockets, uvicorn, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from earthshine.control.app import ControlPlane, application
+from earthshine.control.db.engine import Database
+from earthshine.control.origins import AllowedOrigins, loopback_origins
+from earthshine.control.settings import ControlSettings, is_loopback, origin
+from earthshine.net.upgrade import revdial_protocol
+from earthshine.protocols.envelope import MAX_MESSAGE
+
+BACKLOG: Final = 1024
+PING_INTERVAL: Final = 15.0
+"""Seconds between WebSocket pings; a line that does not take them is dead after USER_TIMEOUT."""
+USER_TIMEOUT: Final = 30_000
+"""Milliseconds that sent bytes may stay unacknowledged by the peer's kernel."""
+NOT_SENT_LOW_WATER: Final = 256 * 1024
+"""Bytes in the kernel's send queue above which we wait, so that a slow line holds little of ours
+and what is typed is seen soon."""
+HEAD_LIMIT: Final = 32 * 1024
+"""Bytes of a request's head."""
+log = logging.getLogger(__name__)
+
+
+class ServerConfigurationError(Exception):
+    """The server cannot start as it is configured; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is known once the server listens."""
+
+    url: str
+    """As people know it."""
+    own_url: str
+    """As programs of this machine reach it."""
+    sign_in_url: str
+    runner_token_file: Path | None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises ServerConfigurationError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted connections inherit these.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option, value in (
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT),
+        ("TCP_NOTSENT_LOWAT", NOT_SENT_LOW_WATER),
+    ):
+        with contextlib.suppress(AttributeError, OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ServerConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}; another Earthshine may run "
+            "here already, or choose another port with --port"
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
+def runner_token(settings: ControlSettings) -> tuple[str, Path | None]:
+    """The static runner token and the file it is in; made at the first start."""
+    if settings.runner_token is not None:
+        return settings.runner_token.get_secret_value(), None
+    path = settings.runner_token_file or settings.state_dir / "runner-token"
+    return _secret_file(path, lambda: secrets.token_urlsafe(32)), path
+
+
+def _secret_file(path: Path, make: Callable[[], str]) -> str:
+    try:
+        known = path.read_text().strip()
+    except FileNotFoundError:
+        known = ""
+    except OSError as error:
+        raise ServerConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if known:
+        return known
+    value = make()
+    write_secret(path, value + "\n")
+    return value
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+class Server:
+    """The control plane as a process. `run` returns after SIGTERM or SIGINT."""
+
+    def __init__(self, settings: ControlSettings) -> None:
+        self._settings = settings
+
+    async def run(self, ready: Callable[[Running], Any]) -> None:
+        """Serve; `ready` is called once requests are answered. Raises ServerConfigurationError."""
+        settings = self._settings
+        token, token_file = await asyncio.to_thread(runner_token, settings)
+        sock = listen(settings.host, settings.port)
+        port = sock.getsockname()[1]
+        scheme = "https" if settings.has_tls else "http"
+        local = loopback_origins(scheme, port)
+        host = settings.host if is_loopback(settings.host) else "127.0.0.1"
+        own_url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        url = settings.public_url.rstrip("/") or own_url
+        allowed = AllowedOrigins([origin(url), *(local if is_loopback(settings.host) else [])])
+        database = Database(settings.database)
+        await database.migrate()
+        plane = ControlPlane(database, token)
+        owner = await plane.accounts.ensure_owner("owner")
+        async with plane.running():
+            app = application(plane, allowed, url)
+            server = _Uvicorn(self._config(app, plane))
+            _stop_on_signal(server)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[sock]))
+                await server.wait_started()
+                cli_token = await plane.accounts.issue_token(owner.person_id)
+                access = {"url": own_url, "token": cli_token.token}
+                await asyncio.to_thread(
+                    write_secret, settings.state_dir / "cli.json", json.dumps(access) + "\n"
+                )
+                code = await plane.accounts.issue_code(owner.person_id)
+                ready(Running(url, own_url, f"{url}/#sign-in={code}", token_file))
+
+    def _config(self, app: ASGIApp, plane: ControlPlane) -> uvicorn.Config:
+        settings = self._settings
+        return uvicorn.Config(
+            app,
+            loop="uvloop",
+            http=revdial_protocol(plane.dialing),
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE,
+            ws_ping_interval=PING_INTERVAL,
+            # A peer that we do not read at the moment cannot answer: the kernel judges instead.
+            ws_ping_timeout=None,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=HEAD_LIMIT,
+            timeout_graceful_shutdown=int(settings.shutdown_grace) or 1,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+        )
+
+
+def _stop_on_signal(server: _Uvicorn) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Tells when it has started, and leaves signals to us: what came is still to be stored."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        """Answer what is under way, then end; asked twice, end at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def wait_started(self) -> None:
+        """Until connections are accepted."""
+        await self._up.wait()

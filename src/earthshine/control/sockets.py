@@ -1,0 +1,50 @@
+"""Open WebSockets by the sign-in they rest on, so that ending it ends them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from earthshine.control.access import Actor
+
+MAX_SOCKETS: Final = 100
+"""WebSockets of one sign-in."""
+CLOSE_TOO_MANY: Final = 4008
+CLOSE_SIGNED_OUT: Final = 4001
+
+
+class SignedInSockets:
+    """Knows which sockets to close when a sign-in ends."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._sockets: dict[str, set[WebSocket]] = {}
+
+    @contextlib.asynccontextmanager
+    async def socket(self, actor: Actor, websocket: WebSocket) -> AsyncIterator[None]:
+        """Hold a socket for as long as it is served; too many are refused."""
+        mine = self._sockets.setdefault(actor.sign_in_id, set())
+        if len(mine) >= MAX_SOCKETS:
+            await websocket.close(CLOSE_TOO_MANY, "too many connections of one sign-in")
+            raise WebSocketDisconnect(CLOSE_TOO_MANY)
+        mine.add(websocket)
+        try:
+            yield
+        finally:
+            mine.discard(websocket)
+            if not mine:
+                self._sockets.pop(actor.sign_in_id, None)
+
+    def close(self, sign_in_id: str) -> None:
+        """The sign-in has ended."""
+        for websocket in self._sockets.pop(sign_in_id, set()):
+            self._tasks.create_task(_close(websocket))
+
+
+async def _close(websocket: WebSocket) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+        await websocket.close(CLOSE_SIGNED_OUT, "signed out")

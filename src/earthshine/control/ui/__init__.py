@@ -1,0 +1,1 @@
+"""The built web UI (`dist`, made by `make ui`) and how it is served."""
