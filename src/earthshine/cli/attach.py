@@ -24,6 +24,7 @@ from earthshine.net.backoff import Backoff
 from earthshine.protocols import events, feed
 from earthshine.protocols.events import Event, Kind
 from earthshine.protocols.feed import SUBPROTOCOL
+from earthshine.runner.holder.terminal import TerminalQueries
 
 LEAVE: Final = b"\x1d"
 """Ctrl-]; with d after it: leave."""
@@ -36,11 +37,18 @@ FINAL_CODES: Final = {
     4004: (EXIT_NOT_FOUND, "there is no such session, or it is not yours"),
     4009: (1, "the server did not understand this version of earthshine"),
 }
-RESTORE: Final = (
-    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?2026l\x1b[?1049l\x1b[<u"
-    b"\x1b[?25h\x1b[0m\r\n"
-)
-"""Modes that the session's program may have left on in this terminal."""
+RESTORE: Final = {
+    1000: b"\x1b[?1000l",
+    1002: b"\x1b[?1002l",
+    1003: b"\x1b[?1003l",
+    1004: b"\x1b[?1004l",
+    1006: b"\x1b[?1006l",
+    2004: b"\x1b[?2004l",
+    2026: b"\x1b[?2026l",
+    2031: b"\x1b[?2031l",
+    1049: b"\x1b[?1049l",
+}
+"""How to leave the modes that the session's program may have left on in this terminal."""
 
 
 class _LeftError(Exception):
@@ -59,6 +67,8 @@ class _Attachment:
         self._access = access
         self._cursor = 0
         self._escape = False
+        # Only to know which modes are on; the holder answers the program's questions.
+        self._modes = TerminalQueries(80, 24, lambda *_: (1, 1))
         self._input: asyncio.Queue[bytes | str] = asyncio.Queue(maxsize=256)
         self._left = asyncio.Event()
         self._socket: ClientConnection | None = None
@@ -80,7 +90,7 @@ class _Attachment:
                 except* (OSError, ConnectionClosed, InvalidHandshake, TimeoutError) as group:
                     words = str(_first(group)) or words
                 if isinstance(left, _LeftError):
-                    sys.stdout.buffer.write(RESTORE)
+                    self._restore()
                     _note(left.words)
                     return left.code
                 wait = backoff.next()
@@ -148,8 +158,15 @@ class _Attachment:
             self._cursor = event.seq
             if event.kind == Kind.OUTPUT:
                 sys.stdout.buffer.write(event.data)
+                self._modes.feed(event.data)
             else:
                 self._happened(event)
+        sys.stdout.buffer.flush()
+
+    def _restore(self) -> None:
+        on = [leave for mode, leave in RESTORE.items() if mode in self._modes.modes]
+        keyboard = b"\x1b[<u" * self._modes.keyboard_depth
+        sys.stdout.buffer.write(b"".join(on) + keyboard + b"\x1b[?25h\x1b[0m")
         sys.stdout.buffer.flush()
 
     def _happened(self, event: Event) -> None:

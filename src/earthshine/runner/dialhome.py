@@ -314,6 +314,7 @@ def _words(error: BaseException) -> str:
             403: "it does not accept this runner",
             409: "another machine is connected with this runner's id",
             404: "there is no Earthshine at this address",
+            421: "it does not answer under this address (its public_url says which it has)",
         }.get(status, f"it answered {status}")
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens at its address"

@@ -69,6 +69,11 @@ class TerminalQueries:
         """Whether the program wants pastes marked (mode 2004)."""
         return BRACKETED_PASTE in self.modes
 
+    @property
+    def keyboard_depth(self) -> int:
+        """Keyboard flags that the program has pushed and not popped."""
+        return len(self._kitty) - 1
+
     def feed(self, data: bytes) -> bytes:
         """Take output; the reply to type, often empty."""
         if not self._pending and b"\x1b" not in data:
