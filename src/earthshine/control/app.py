@@ -9,7 +9,7 @@ import hmac
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI, WebSocket
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earthshine import __version__
 from earthshine.control import health, problems
@@ -154,7 +154,6 @@ def api() -> FastAPI:
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
     app.include_router(health.router)
-    app.add_api_websocket_route("/api/clients/stream", _runner_stream)
     problems.install(app)
     return app
 
@@ -169,7 +168,6 @@ def application(
     state.sessions = plane.sessions
     state.runners = plane.runners
     state.announcer = plane.announcer
-    state.endpoint = plane.endpoint
     state.journal = plane.journal
     state.database = plane.database
     state.sign_ins = plane.sockets
@@ -179,12 +177,27 @@ def application(
     state.stopping = False
     app.mount(revdial.PATH, FramedDialBack(plane.dialing))
     app.router.routes.extend(pages.routes(form_targets))
-    return SecurityHeaders(OriginGuard(app, allowed))
+    return SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed))
 
 
-async def _runner_stream(websocket: WebSocket) -> None:
-    endpoint: RunnerEndpoint = websocket.app.state.endpoint
-    await endpoint.serve(websocket)
+class RunnerDoor:
+    """Takes runners' control connections past the framework.
+
+    There may be thousands, all idle; each layer that waits with them costs a kilobyte or two.
+    """
+
+    PATH = "/api/clients/stream"
+
+    def __init__(self, app: ASGIApp, endpoint: RunnerEndpoint) -> None:
+        self._app = app
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a runner, or pass on."""
+        if scope["type"] == "websocket" and scope["path"] == self.PATH:
+            await self._endpoint.serve(WebSocket(scope, receive, send))
+        else:
+            await self._app(scope, receive, send)
 
 
 async def _updates(websocket: WebSocket) -> None:

@@ -66,6 +66,8 @@ ALLOWED: Final[dict[tuple[Role, State], tuple[type[Frame], ...]]] = {
 class Link:
     """One end of a control connection."""
 
+    __slots__ = ("_opened", "_pings", "_spoke", "heard", "role", "state", "strikes")
+
     def __init__(self, role: Role, now: float) -> None:
         self.role = role
         self.state = State.GREETING

@@ -71,7 +71,10 @@ class _Connection:
                 return None
             if isinstance(event, h11.Event):
                 return event
-            self.http.receive_data(await self.stream.read())
+            data = await self.stream.read()
+            if not data and self.http.their_state is h11.SEND_RESPONSE:
+                raise ConnectionResetError  # the end of stream says less than h11 would make of it
+            self.http.receive_data(data)
 
     def next_cycle(self) -> bool:
         """Whether another request can follow."""

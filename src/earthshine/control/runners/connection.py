@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import logging
 import time
-from collections import deque
 from typing import Any, Final
 
 import msgspec
@@ -58,7 +57,7 @@ class RunnerConnection:
         self._tasks = tasks
         self._requests: dict[str, asyncio.Future[Any]] = {}
         self._ids = itertools.count(1)
-        self._outbox: deque[Frame] = deque()
+        self._outbox: list[Frame] = []
         self._acks: dict[str, int] = {}
         self._sending = False
         self._broken = False
@@ -93,12 +92,11 @@ class RunnerConnection:
     async def _send_all(self) -> None:
         try:
             while self._outbox or self._acks:
-                if self._outbox:
-                    frame = self._outbox.popleft()
-                else:
-                    session_id = next(iter(self._acks))
-                    frame = Ack(session_id=session_id, seq=self._acks.pop(session_id))
-                await self._websocket.send_bytes(envelope.encode(frame))
+                frames, self._outbox = self._outbox, []
+                acks, self._acks = self._acks, {}
+                frames += [Ack(session_id=key, seq=seq) for key, seq in acks.items()]
+                for frame in frames:
+                    await self._websocket.send_bytes(envelope.encode(frame))
                 self.link.sent(time.monotonic())
         except (WebSocketDisconnect, RuntimeError, OSError):
             self._broken = True  # the endpoint's read ends as well and cleans up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,31 @@ from earthshine.protocols.envelope import (
 PROBE: Final = 3.0
 """Seconds that a connection has to prove it is alive when another machine claims its id."""
 MAX_RUNNERS: Final = 10_000
+MAX_AGENTS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What a runner can start; `detail` says why it cannot."""
+
+    name: str
+    label: str
+    path: str | None
+    detail: str | None
+
+    @classmethod
+    def of(cls, name: str, label: str, path: str | None, detail: str | None) -> Agent:
+        """Cut to size. A thousand runners say the same: the strings are shared."""
+        return cls(
+            sys.intern(name[:32]),
+            sys.intern(label[:64]),
+            sys.intern(path[:4096]) if path else None,
+            sys.intern(detail[:500]) if detail else None,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As its row has it."""
+        return {"name": self.name, "label": self.label, "path": self.path, "detail": self.detail}
 
 
 @dataclass(slots=True)
@@ -37,7 +63,7 @@ class Runner:
     platform: str
     version: str
     home: str
-    agents: list[dict[str, Any]]
+    agents: tuple[Agent, ...]
     since: datetime
     connection: RunnerConnection | None = None
 
@@ -48,10 +74,7 @@ class Runner:
 
     def offers(self, agent: str) -> bool:
         """Whether it can start this agent."""
-        return any(
-            offer["name"] == agent and (offer.get("path") or not offer.get("detail"))
-            for offer in self.agents
-        )
+        return any(offer.name == agent and offer.detail is None for offer in self.agents)
 
 
 class RunnerDirectory:
@@ -78,7 +101,10 @@ class RunnerDirectory:
                 platform=row.platform,
                 version=row.version,
                 home=row.home,
-                agents=row.agents,
+                agents=tuple(
+                    Agent.of(a["name"], a["label"], a.get("path"), a.get("detail"))
+                    for a in row.agents
+                ),
                 since=row.last_seen,
             )
 
@@ -137,21 +163,23 @@ class RunnerDirectory:
             "platform": hello.platform[:255],
             "version": hello.software[:64],
             "home": hello.home[:4096],
-            "agents": _agents(hello.agents),
             "last_seen": now,
         }
+        agents = _agents(hello.agents)
+        row = values | {"agents": [agent.as_json() for agent in agents]}
         runner_id = connection.runner_id
         async with self._database.write() as database:
             if runner_id in self._runners:
-                query = update(RunnerRow).where(RunnerRow.id == runner_id).values(values)
+                query = update(RunnerRow).where(RunnerRow.id == runner_id).values(row)
                 await database.execute(query)
             else:
                 if len(self._runners) >= MAX_RUNNERS:
                     raise ConflictError(f"There are {MAX_RUNNERS} runners already.")
                 await database.execute(
-                    insert(RunnerRow).values(id=runner_id, first_seen=now, **values)
+                    insert(RunnerRow).values(id=runner_id, first_seen=now, **row)
                 )
         seen = values.pop("last_seen")
+        values["agents"] = agents
         runner = self._runners.get(runner_id)
         if runner is None:
             runner = self._runners[runner_id] = Runner(id=runner_id, since=seen, **values)
@@ -183,22 +211,17 @@ class RunnerDirectory:
         runner = self.get(runner_id)
         runner.agents = _agents(agents)
         self.on_change(runner)
+        row = [agent.as_json() for agent in runner.agents]
         async with self._database.write() as database:
             await database.execute(
-                update(RunnerRow).where(RunnerRow.id == runner_id).values(agents=runner.agents)
+                update(RunnerRow).where(RunnerRow.id == runner_id).values(agents=row)
             )
 
 
-def _agents(offers: list[AgentOffer]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": offer.name[:32],
-            "label": offer.label[:64],
-            "path": offer.path[:4096] if offer.path else None,
-            "detail": offer.detail[:500] if offer.detail else None,
-        }
-        for offer in offers[:64]
-    ]
+def _agents(offers: list[AgentOffer]) -> tuple[Agent, ...]:
+    return tuple(
+        Agent.of(offer.name, offer.label, offer.path, offer.detail) for offer in offers[:MAX_AGENTS]
+    )
 
 
 async def _is_alive(connection: RunnerConnection) -> bool:

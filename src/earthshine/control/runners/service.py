@@ -53,11 +53,11 @@ class RunnerService:
             home=runner.home,
             agents=[
                 AgentView(
-                    name=agent["name"],
-                    label=agent["label"],
-                    available=agent.get("detail") is None,
-                    path=agent.get("path"),
-                    detail=agent.get("detail"),
+                    name=agent.name,
+                    label=agent.label,
+                    available=agent.detail is None,
+                    path=agent.path,
+                    detail=agent.detail,
                 )
                 for agent in runner.agents
             ],

@@ -28,6 +28,11 @@ MAX_BACKLOG: Final = 8 * 1024 * 1024
 """Bytes of data that may wait to be stored; beyond it runners are not read."""
 MAX_BATCH: Final = 4 * 1024 * 1024
 """Bytes of data in one transaction."""
+GATHER: Final = 0.02
+"""Seconds over which small entries are gathered: a commit for each key stroke's echo would compete
+with the next one's way through this process."""
+GATHER_BELOW: Final = 256 * 1024
+"""Bytes waiting below which it is worth gathering."""
 OVERHEAD: Final = 200
 """Bytes that an entry costs beside its data."""
 RETRY: Final = 1.0
@@ -98,6 +103,8 @@ class Journal:
             while True:
                 await self._work.wait()
                 self._work.clear()
+                if self._backlog < GATHER_BELOW:
+                    await asyncio.sleep(GATHER)
                 while self._waiting:
                     await self._store_some()
         except asyncio.CancelledError:

@@ -17,6 +17,8 @@ from earthshine.protocols.envelope import AgentOffer
 
 ESCAPE: Final = b"\x1b"
 CTRL_C: Final = b"\x03"
+MAX_ARGUMENT: Final = 96 * 1024
+"""Bytes of a prompt handed over as an argument; Linux takes 128 KiB. A longer one is typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ CATALOG: Final = (
         name="claude",
         label="Claude Code",
         program="claude",
-        prompt_arguments=("--", "{prompt}"),
+        # The space: a prompt that is just `update` or `doctor` would be taken for the subcommand.
+        prompt_arguments=("--", "{prompt} "),
         interrupt=ESCAPE,
         install="npm install -g @anthropic-ai/claude-code",
     ),
@@ -122,8 +125,9 @@ class AgentCatalog:
                 "choose one of " + ", ".join(_BY_NAME),
             )
         argv = [*self._program(agent, arguments)]
-        typed = prompt
-        if prompt and agent.prompt_arguments is not None:
+        prompt = typed = prompt.replace("\0", "")  # which no argument can hold
+        fits = len(prompt.encode()) <= MAX_ARGUMENT
+        if prompt and fits and agent.prompt_arguments is not None:
             argv += [part.replace("{prompt}", prompt) for part in agent.prompt_arguments]
             typed = ""
         return Launch(argv, typed, agent.interrupt, agent.environment)

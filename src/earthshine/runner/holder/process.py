@@ -83,6 +83,8 @@ class Holder:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, _Client] = {}
         self._input = bytearray()
+        self._queued = 0
+        self._paste_after = 0.0
         self._unwritten: tuple[Kind, bytes] | None = None
         self._condition = Condition(code="ok")
         self._seen_commands: OrderedDict[str, None] = OrderedDict()
@@ -247,7 +249,14 @@ class Holder:
     # --- input -----------------------------------------------------------------------------------
 
     def _type(self, data: bytes) -> None:
-        if len(self._input) + len(data) > MAX_INPUT:
+        if self._has_room(data):
+            self._input += data
+            self._flush_input()
+            self._watch_terminal()
+
+    def _has_room(self, data: bytes) -> bool:
+        room = len(self._input) + self._queued + len(data) <= MAX_INPUT
+        if not room:
             self._set_condition(
                 Condition(
                     code="input-full",
@@ -255,10 +264,7 @@ class Holder:
                     remedy="interrupt or stop it",
                 )
             )
-            return
-        self._input += data
-        self._flush_input()
-        self._watch_terminal()
+        return room
 
     def _flush_input(self) -> None:
         while self._input:
@@ -272,7 +278,21 @@ class Holder:
             del self._input[:written]
 
     def _paste(self, text: str) -> None:
+        """Type a prompt; one that comes before the last one's Enter waits, lest they become one."""
         data = text.replace("\r\n", "\n").encode()
+        if not self._has_room(data):
+            return
+        self._queued += len(data)
+        now = time.monotonic()
+        due = max(now, self._paste_after)
+        self._paste_after = due + 2 * ENTER_DELAY
+        if due > now:
+            self._after(due - now, lambda: self._paste_now(data))
+        else:
+            self._paste_now(data)
+
+    def _paste_now(self, data: bytes) -> None:
+        self._queued -= len(data)
         if self._queries.bracketed_paste:
             # The end mark inside the text would let the rest of it act as typed commands.
             data = b"\x1b[200~" + data.replace(b"\x1b[201~", b"") + b"\x1b[201~"
@@ -398,6 +418,8 @@ class Holder:
             case Interrupt() if self._is_new(message.command_id):
                 self._note(events.Interrupted(by=message.by, command_id=message.command_id))
                 self._type(self._spec.interrupt)
+                # An Escape that more follows at once would be read as the start of a key sequence.
+                self._paste_after = max(self._paste_after, time.monotonic() + ENTER_DELAY)
             case Stop() if self._is_new(message.command_id):
                 self._stop(message)
 

@@ -93,7 +93,8 @@ class TerminalQueries:
         # ESC \ may end a string that began before: look one escape further back.
         if start > 0 and rest[start : start + 2] in (b"\x1b", b"\x1b\\"):
             earlier = rest.rfind(b"\x1b", 0, start)
-            start = earlier if earlier >= 0 else start
+            if earlier >= 0 and not _complete(rest[earlier:start]):
+                start = earlier
         self._pending = rest[start:] if start >= 0 and not _complete(rest[start:]) else b""
         return bytes(replies)
 

@@ -36,7 +36,11 @@ class Segment:
 def segments(folder: Path) -> list[Segment]:
     """The segments of a spool, oldest first; files of other names are not ours."""
     found = []
-    for path in folder.iterdir():
+    try:
+        paths = list(folder.iterdir())
+    except FileNotFoundError:
+        return []  # somebody removed the session's folder
+    for path in paths:
         first, dash, offset = path.stem.partition("-")
         if path.suffix == ".log" and dash:
             try:
