@@ -22,6 +22,10 @@ from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
 from earthshine.control.origins import AllowedOrigins, OriginGuard, SecurityHeaders
+from earthshine.control.previews.book import PreviewBook
+from earthshine.control.previews.listener import PreviewListener, PreviewSettings
+from earthshine.control.previews.routes import router as previews_router
+from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.directory import Runner, RunnerDirectory
 from earthshine.control.runners.endpoint import RunnerEndpoint
 from earthshine.control.runners.routes import router as runners_router
@@ -67,6 +71,7 @@ class ControlPlane:
         self.runners = RunnerService(self.access, self.directory, self._running_sessions)
         self.dialing = DialService(self.registry, self._runner_of)
         self.relay = Relay()
+        self.preview_book = PreviewBook()
         self.announcer = Announcer(self.sessions, self.runners)
         self.tasks: asyncio.TaskGroup | None = None
         self.journal.on_change = self._session_changed
@@ -96,6 +101,27 @@ class ControlPlane:
 
     def _session_changed(self, channel: Channel) -> None:
         self.announcer.session_changed(channel)
+        if channel.record.is_final:
+            self.preview_book.end_session(channel.record.id)
+
+    def _signed_out(self, sign_in_id: str) -> None:
+        self.sockets.close(sign_in_id)
+        self.preview_book.end_sign_in(sign_in_id)
+
+    async def _runner_id(self, session_id: str) -> str:
+        return (await self.sessions.channel(session_id)).record.runner_id
+
+    def preview_listener(
+        self, settings: PreviewSettings, allowed: AllowedOrigins
+    ) -> PreviewListener:
+        """Where previews are served, apart from our own origin."""
+        return PreviewListener(
+            settings, self.preview_book, self.access, self.dialing, self.relay, allowed.origins
+        )
+
+    def preview_service(self, listener: PreviewListener) -> PreviewService:
+        """What people may do with previews."""
+        return PreviewService(self.access, self.preview_book, listener, self._runner_id)
 
     def _runner_changed(self, runner: Runner) -> None:
         self.announcer.runner_changed(runner.id)
@@ -120,7 +146,7 @@ class ControlPlane:
                     tasks,
                 )
                 self.sockets = SignedInSockets(tasks)
-                self.accounts.on_sign_out = self.sockets.close
+                self.accounts.on_sign_out = self._signed_out
                 background = [
                     tasks.create_task(self.endpoint.watch()),
                     tasks.create_task(self.announcer.run()),
@@ -149,7 +175,7 @@ def api() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     versioned = APIRouter(prefix="/api/v1")
-    for router in (accounts_router, runners_router, sessions_router):
+    for router in (accounts_router, runners_router, sessions_router, previews_router):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
@@ -159,7 +185,12 @@ def api() -> FastAPI:
 
 
 def application(
-    plane: ControlPlane, allowed: AllowedOrigins, public_url: str, *, form_targets: str = ""
+    plane: ControlPlane,
+    allowed: AllowedOrigins,
+    public_url: str,
+    previews: PreviewService | None = None,
+    *,
+    form_targets: str = "",
 ) -> ASGIApp:
     """Everything that is served under the control plane's own origin."""
     app = api()
@@ -171,7 +202,7 @@ def application(
     state.journal = plane.journal
     state.database = plane.database
     state.sign_ins = plane.sockets
-    state.previews = None
+    state.previews = previews
     state.public_url = public_url
     state.is_secure = public_url.startswith("https:")
     state.stopping = False

@@ -135,7 +135,8 @@ def _limit(receive: Receive) -> Receive:
 
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not "no-referrer": browsers would then send "Origin: null" when a form opens a preview.
+    (b"referrer-policy", b"strict-origin"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,6 +22,8 @@ from starlette.types import ASGIApp
 from earthshine.control.app import ControlPlane, application
 from earthshine.control.db.engine import Database
 from earthshine.control.origins import AllowedOrigins, loopback_origins
+from earthshine.control.previews.listener import PreviewSettings
+from earthshine.control.previews.service import PreviewService
 from earthshine.control.settings import ControlSettings, is_loopback, origin
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols.envelope import MAX_MESSAGE
@@ -135,8 +138,9 @@ class Server:
         await database.migrate()
         plane = ControlPlane(database, token)
         owner = await plane.accounts.ensure_owner("owner")
-        async with plane.running():
-            app = application(plane, allowed, url)
+        async with plane.running(), contextlib.AsyncExitStack() as stack:
+            previews, targets = await self._previews(stack, plane, allowed, url)
+            app = application(plane, allowed, url, previews, form_targets=targets)
             server = _Uvicorn(self._config(app, plane))
             _stop_on_signal(server)
             async with asyncio.TaskGroup() as tasks:
@@ -149,6 +153,48 @@ class Server:
                 )
                 code = await plane.accounts.issue_code(owner.person_id)
                 ready(Running(url, own_url, f"{url}/#sign-in={code}", token_file))
+
+    async def _previews(
+        self,
+        stack: contextlib.AsyncExitStack,
+        plane: ControlPlane,
+        allowed: AllowedOrigins,
+        url: str,
+    ) -> tuple[PreviewService | None, str]:
+        """Listen for previews; the service, and where the UI's forms may lead to."""
+        settings = self._settings
+        mode = settings.preview_mode
+        if mode == "off":
+            return None, ""
+        if mode == "auto":
+            mode = "host" if is_loopback(settings.host) else "port"
+        parts = urlsplit(url)
+        name = parts.netloc.rpartition("@")[2].removesuffix(f":{parts.port}")
+        listener = plane.preview_listener(
+            PreviewSettings(
+                mode=mode,
+                host=settings.host,
+                port=settings.preview_port,
+                base_domain=settings.preview_domain,
+                ports=settings.preview_ports,
+                host_name=name,
+                public_scheme=parts.scheme,  # type: ignore[arg-type]
+                public_port=settings.preview_public_port,
+                tls_certificate=_text(settings.tls_certificate),
+                tls_key=_text(settings.tls_key),
+            ),
+            allowed,
+        )
+        try:
+            await stack.enter_async_context(listener)
+        except OSError as error:
+            raise ServerConfigurationError(
+                f"cannot listen on {settings.host} port {settings.preview_port} for previews: "
+                f"{error.strerror}; choose another with EARTHSHINE_PREVIEW_PORT, or 0"
+            ) from None
+        port = settings.preview_public_port or listener.port
+        target = f"*.{settings.preview_domain}:{port}" if mode == "host" else f"{name}:*"
+        return plane.preview_service(listener), f"{parts.scheme}://{target}"
 
     def _config(self, app: ASGIApp, plane: ControlPlane) -> uvicorn.Config:
         settings = self._settings
@@ -179,6 +225,10 @@ def _stop_on_signal(server: _Uvicorn) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
@@ -19,10 +20,17 @@ class ControlSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=7180, ge=0, le=65535)
     """Where to listen; 0 takes a free port."""
+    preview_mode: Literal["auto", "host", "port", "off"] = "auto"
+    """`host`: one port, a host name for each preview. `port`: a port for each preview, for servers
+    without wildcard DNS. `auto`: by host name on a loopback address, else by port."""
     preview_port: int = Field(default=7181, ge=0, le=65535)
-    """Where previews are served, apart from the control plane's own origin; 0 takes a free port."""
+    """Mode host: where previews are served, apart from this server's own origin; 0: a free one."""
     preview_domain: str = "preview.localhost"
-    """Each preview has a host name under this one. Browsers take *.localhost for this machine."""
+    """Mode host: previews are ID.DOMAIN. Browsers take *.localhost for this machine."""
+    preview_public_port: int | None = Field(default=None, ge=1, le=65535)
+    """Mode host, behind a proxy: the port in the browser's address."""
+    preview_ports: tuple[int, int] = (7200, 7299)
+    """Mode port: first and last port to use; (0, 0) takes free ones."""
     public_url: str = ""
     """How browsers reach this server, when that differs from host and port: a proxy, a name."""
     allow_plain_http: bool = False

@@ -66,9 +66,9 @@ class _Entry(Handover):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         # Not from within the callback: both event loops still have to start reading.
-        self._loop.call_soon(self._leave)
+        self._loop.call_soon(self._hand_over)
 
-    def _leave(self) -> None:
+    def _hand_over(self) -> None:
         try:
             self._accepted(self.detach())
         except ConnectionEndedError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -51,6 +52,8 @@ class Handover(asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.detached = False
+        self.on_left: Callable[[], None] | None = None
+        """Called once, when the connection is lost or detached."""
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -92,8 +95,8 @@ class Handover(asyncio.Protocol):
         return True  # stay open for writing; whoever reads decides
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._transport = None
         self._writable.set()
+        self._leave()
         self._end()
 
     def pause_writing(self) -> None:
@@ -185,11 +188,21 @@ class Handover(asyncio.Protocol):
         sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         sock.setblocking(False)
         self.detached = True
-        self._transport = None
+        self._leave()
         transport.abort()
         early = bytes(self._buffer)
         self._buffer.clear()
         return Detached(sock, early)
+
+    def _leave(self) -> None:
+        self._transport = None
+        if self.on_left is not None:
+            self.on_left()
+            self.on_left = None
+
+    def shutdown(self) -> None:
+        """What uvicorn calls on each of its connections when it stops."""
+        self.abort()
 
     def abort(self) -> None:
         """End it at once; harmless if it has ended, is closing, or has been detached."""

@@ -33,11 +33,13 @@ logger = logging.getLogger(__name__)
 
 PIPE_BYTES: Final = 1 << 20
 QUOTA_ALONE: Final = 1 << 20
-QUOTA_SHARED: Final = 128 << 10
+QUOTA_SHARED: Final = 64 << 10
 MAX_STREAMS: Final = 8192
 MAX_IDLE_PIPES: Final = 16
 MAX_EVENTS: Final = 256
 CLOSE_SECONDS: Final = 5.0
+COUNT_BYTES: Final = 1 << 20
+"""The metric is brought up to date after so many bytes, and at the end of a stream."""
 
 KEEPALIVE_IDLE_SECONDS: Final = 30
 KEEPALIVE_INTERVAL_SECONDS: Final = 10
@@ -96,6 +98,8 @@ class _Direction:
     shut: bool = False
     queued: bool = False
     moved: int = 0
+    counted: int = 0
+    """How much of `moved` the metric knows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -257,7 +261,8 @@ class Relay:
             if events & _READABLE:
                 outbound.readable = True
                 self._enqueue(outbound)
-            if events & _WRITABLE:
+            # Every event says "writable" too; it is news only to a direction that was blocked.
+            if events & _WRITABLE and not inbound.writable:
                 inbound.writable = True
                 self._enqueue(inbound)
             if events & select.EPOLLERR and outbound.ended:
@@ -300,7 +305,6 @@ class Relay:
         stream = direction.stream
         if stream.done.done() or direction.shut:
             return
-        before = direction.moved
         try:
             self._move(direction, self._alone if len(self._streams) == 1 else self._shared)
         except OSError as error:
@@ -308,10 +312,14 @@ class Relay:
                 direction
             ):
                 self._end(stream, Outcome.RESET)
-        finally:
-            if direction.moved > before:
-                RELAYED_BYTES.inc(direction.moved - before)
-        if all(way.shut for way in stream.directions) and not stream.done.done():
+        if direction.moved - direction.counted >= COUNT_BYTES:
+            RELAYED_BYTES.inc(direction.moved - direction.counted)
+            direction.counted = direction.moved
+        self._end_if_over(stream)
+
+    def _end_if_over(self, stream: Stream) -> None:
+        forth, back = stream.directions
+        if forth.shut and back.shut:
             self._end(stream, Outcome.FINISHED)
 
     def _move(self, way: _Direction, quota: int) -> None:
@@ -424,6 +432,8 @@ class Relay:
                     self._epoll.unregister(fd)
         for way in stream.directions:
             self._return_pipe(way)
+            RELAYED_BYTES.inc(way.moved - way.counted)
+            way.counted = way.moved
         for end in stream.ends:
             if outcome is Outcome.FINISHED:
                 end.close()

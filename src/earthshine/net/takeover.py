@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -75,6 +76,10 @@ class TakeoverProtocol(HttpToolsProtocol):
             return
         self.connections.discard(self)
         connection = Handover()
+        # Until it is detached, uvicorn ends it when it stops, and waits for its end.
+        connections: set[Any] = self.connections
+        connections.add(connection)
+        connection.on_left = partial(connections.discard, connection)
         cycle: RequestResponseCycle | None = self.cycle
         busy = cycle is not None and not cycle.response_complete
         has_body = bool(request.values(b"content-length") or request.values(b"transfer-encoding"))
