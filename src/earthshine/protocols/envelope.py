@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from earthshine.protocols.events import Event, EventError, validate
+from earthshine.protocols.events import Cells, Event, EventError, Seq, validate
 from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 
 VERSION: Final = 1
@@ -121,8 +121,8 @@ class Start(Command, tag="start"):
     worktree: Worktree | None
     prompt: str
     by: str
-    cols: int
-    rows: int
+    cols: Cells
+    rows: Cells
 
 
 class Prompt(Command, tag="prompt"):
@@ -167,8 +167,8 @@ class Input(Payload, tag_field="action", tag="input"):
 class Resize(Payload, tag_field="action", tag="resize"):
     """The terminal's size in cells. Not answered."""
 
-    cols: int
-    rows: int
+    cols: Cells
+    rows: Cells
 
 
 class Attend(Payload, tag_field="action", tag="attend"):
@@ -264,8 +264,8 @@ class Frame(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True, ta
 
     session_id: str | None = None
     client_id: str | None = None
-    seq: int | None = None
-    ts: int = 0
+    seq: Seq | None = None
+    ts: Seq = 0
 
 
 class Hello(Frame, tag="hello"):

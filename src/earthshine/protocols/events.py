@@ -10,14 +10,20 @@ See docs/protocols/event-log.md.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 MAX_DATA: Final = 64 * 1024
 """Bytes of data in one entry. A longer write becomes several entries."""
-MAX_PROMPT_DATA: Final = 1536 * 1024
-"""Bytes of the JSON of a `Prompted`: 256 Ki characters, each up to six bytes as JSON."""
+MAX_PROMPT_DATA: Final = 1537 * 1024
+"""Bytes of the JSON of a `Prompted`: 256 Ki characters, each up to six bytes as JSON, and 1 KiB
+for the rest."""
+
+Cells = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+Number = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Kind(IntEnum):
@@ -52,18 +58,18 @@ class Started(Detail):
 
     agent: str
     argv: list[str]
-    pid: int
+    pid: Number
     folder: str
-    cols: int
-    rows: int
+    cols: Cells
+    rows: Cells
     branch: str | None = None
 
 
 class Resized(Detail):
     """The terminal has a new size, in cells."""
 
-    cols: int
-    rows: int
+    cols: Cells
+    rows: Cells
 
 
 class Prompted(Detail):
@@ -92,8 +98,8 @@ class Stopping(Detail):
 class Exited(Detail):
     """The agent's process ended: exactly one of the two is set."""
 
-    exit_code: int | None
-    signal: int | None
+    exit_code: Number | None
+    signal: Number | None
 
 
 class Failed(Detail):
@@ -107,9 +113,9 @@ class Failed(Detail):
 class Gap(Detail):
     """Entries `first_seq` to `last_seq` are gone; the gap's own `seq` is `last_seq`."""
 
-    first_seq: int
-    last_seq: int
-    bytes: int
+    first_seq: Seq
+    last_seq: Seq
+    bytes: Bytes
     """Of terminal output among them."""
     reason: str
 

@@ -24,7 +24,7 @@ MAX_TEXT: Final = 2 * 1024 * 1024
 MIN_WINDOW: Final = 64 * 1024
 MAX_WINDOW: Final = 16 * 1024 * 1024
 _RECORD: Final = struct.Struct(">QQBI")
-_COMMAND_ID: Final = "^[A-Za-z0-9_-]{1,64}$"
+_COMMAND_ID: Final = r"\A[A-Za-z0-9_-]{1,64}\Z"
 
 
 class FeedError(ValueError):
