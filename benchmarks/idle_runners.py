@@ -14,9 +14,9 @@ import time
 from typing import Any
 
 import psutil
-from benchmarks.plane import plane
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.plane import plane
 from earthshine.protocols import envelope
 from earthshine.protocols.envelope import AgentOffer, Hello, Ping, Pong, RunnerHello
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from benchmarks.local_ssh import free_port
 
+from benchmarks.local_ssh import free_port
 from earthshine.protocols import feed
 from earthshine.protocols.events import Event
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmarks.plane import Viewer, plane
 from benchmarks.terminal import PRINT
-
 from earthshine.protocols.events import Kind
 
 SIZE = 100 * 10**6

@@ -20,7 +20,6 @@ from typing import Any
 
 from benchmarks.local_ssh import local_sshd
 from benchmarks.plane import Plane, Viewer, plane
-
 from earthshine.protocols.events import Kind
 
 BULK = 64 * 1024 * 1024

@@ -66,10 +66,15 @@ class TransportStream:
         return await self.reader.read(CHUNK_BYTES)
 
     async def write(self, data: bytes) -> None:
+        # uvloop raises RuntimeError for a transport that is closed and has not said so yet.
+        if self.writer.is_closing():
+            raise ConnectionResetError("the connection is closed")
         self.writer.write(data)
         await self.writer.drain()
 
     async def write_eof(self) -> None:
+        if self.writer.is_closing():
+            raise ConnectionResetError("the connection is closed")
         if self.writer.can_write_eof():
             with contextlib.suppress(OSError):
                 self.writer.write_eof()
@@ -110,6 +115,8 @@ class HandoverStream:
 
     async def write_eof(self) -> None:
         transport = self._connection.transport
+        if transport.is_closing():
+            raise ConnectionResetError("the connection is closed")
         if transport.can_write_eof():
             transport.write_eof()
         else:

@@ -118,6 +118,8 @@ class Handover(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send a short message; ConnectionEndedError if the connection is gone."""
+        if self.transport.is_closing():
+            raise ConnectionEndedError("the connection is closing")
         self.transport.write(data)
 
     async def drain(self) -> None:

@@ -7,6 +7,7 @@ group, and the runner's socket hands `DialFailed` reports to `dial_failed`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -95,6 +96,7 @@ class DialedStream:
     """
 
     def __init__(self, runner_id: str, destination: str, connection: Detached) -> None:
+        self.on_end: Callable[[DialedStream], None] | None = None
         self.runner_id = runner_id
         self.destination = destination
         self._connection = connection
@@ -114,9 +116,21 @@ class DialedStream:
         self._relayed = relay.join(
             entry.sock, mine.sock, to_a=to_entry + mine.early, to_b=entry.early
         )
-        # Keeps this object, and with it the runner's hold on the stream, until it has ended.
-        self._relayed.done.add_done_callback(lambda _: self._connection)
+        loop = asyncio.get_running_loop()
+
+        def ended(_: object) -> None:
+            # In the relay's thread, which may outlive the loop. Until then this keeps the object,
+            # and with it the runner's hold on the stream.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._end)
+
+        self._relayed.done.add_done_callback(ended)
         return self._relayed
+
+    def _end(self) -> None:
+        if self.on_end is not None:
+            self.on_end(self)
+            self.on_end = None
 
     def abort(self) -> None:
         """End the stream at once, whoever uses it."""
@@ -243,7 +257,9 @@ class DialService:
             stream, kind = await self._connect(link, runner_id, address)
             outcome = "connected"
             DIAL_SECONDS.labels(kind).observe(self._clock() - started)
-            self._streams.setdefault(runner_id, weakref.WeakSet()).add(stream)
+            streams = self._streams.setdefault(runner_id, weakref.WeakSet())
+            streams.add(stream)
+            stream.on_end = streams.discard
         except DialFailedError as error:
             outcome = error.stage
             raise

@@ -168,6 +168,11 @@ class PreviewBook:
         for told in self.on_removed:
             told(preview)
 
+    def open_previews(self) -> list[Preview]:
+        """All of them."""
+        self._expire()
+        return list(self._previews.values())
+
     def _expire(self) -> None:
         now = self._clock()
         for preview in [p for p in self._previews.values() if p.expires <= now]:

@@ -88,18 +88,29 @@ class Guard:
         if visit is None:
             raise PageError(pages.SIGN_IN, "no-visit")
         self._check_origin(preview, arrival, websocket=websocket)
-        now = self.book.now()
-        if not visit.checked <= now < visit.checked + RECHECK_SECONDS:
-            try:
-                await self._access.require(
-                    visit.actor, Permission.SESSION_CONTROL, preview.session_id
-                )
-            except DomainError as error:
-                self.book.put_out(preview, visit)
-                raise PageError(pages.SIGN_IN, "not-allowed") from error
-            visit.checked = now
+        if not await self._still_may(preview, visit):
+            raise PageError(pages.SIGN_IN, "not-allowed")
         REQUESTS.labels("passed").inc()
         return visit
+
+    async def recheck(self) -> None:
+        """Put out everybody who may not be here any more, and whatever they have open."""
+        for preview in self.book.open_previews():
+            for visit in list(preview.visits.values()):
+                if visit.enders:
+                    await self._still_may(preview, visit)
+
+    async def _still_may(self, preview: Preview, visit: Visit) -> bool:
+        now = self.book.now()
+        if visit.checked <= now < visit.checked + RECHECK_SECONDS:
+            return True
+        try:
+            await self._access.require(visit.actor, Permission.SESSION_CONTROL, preview.session_id)
+        except DomainError:
+            self.book.put_out(preview, visit)
+            return False
+        visit.checked = now
+        return True
 
     def _check_origin(self, preview: Preview, arrival: Arrival, *, websocket: bool) -> None:
         origins = arrival.values(b"origin")

@@ -24,7 +24,7 @@ from earthshine.control.errors import TooManyError
 from earthshine.net.relay import Relay
 
 from .book import Preview, PreviewBook
-from .guard import Guard
+from .guard import RECHECK_SECONDS, Guard
 from .proxy import PreviewProxy
 from .websocket import Sockets, preview_protocol
 
@@ -60,7 +60,7 @@ class PreviewSettings:
 
 
 class PreviewListener:
-    """Listens for previews and gives them addresses. `async with` it."""
+    """Listens for previews and gives them addresses. `async with` it, and `run` it inside."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class PreviewListener:
     ) -> None:
         self._settings = settings
         self._book = book
-        guard = Guard(book, access, control_origins)
+        self._guard = guard = Guard(book, access, control_origins)
         proxy = PreviewProxy(guard, dials)
         self._config = uvicorn.Config(
             proxy,
@@ -121,6 +121,15 @@ class PreviewListener:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         self._servers.clear()
+
+    async def run(self) -> None:
+        """Close what has expired, and put out who may not be here any more, until cancelled.
+
+        Requests are checked as they come; this is for streams that stay open.
+        """
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            await self._guard.recheck()
 
     async def assign(self, preview_id: str) -> tuple[str, int]:
         """An origin and the local port for a new preview. Raises TooManyError."""

@@ -1,0 +1,88 @@
+"""Run all benchmarks, print a table and JSON, record both with the machine's description.
+
+python -m benchmarks [--quick] [NAME...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import idle_runners, replay, revdial, terminal
+from earthshine import __version__
+
+RESULTS = Path(__file__).parent / "results"
+Run = Callable[[], dict[str, Any]]
+BENCHMARKS: dict[str, tuple[Run, Run, Callable[[dict[str, Any]], str]]] = {
+    "terminal": (terminal.run, lambda: terminal.run(1), terminal.table),
+    "replay": (replay.run, lambda: replay.run(1), replay.table),
+    "idle_runners": (idle_runners.run, lambda: idle_runners.run(200), idle_runners.table),
+    "reverse_dial": (revdial.run, lambda: revdial.run(1), revdial.table),
+}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False)
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_GB": round(memory / 1e9, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "earthshine": __version__,
+        "ssh": ssh.stderr.strip(),
+    }
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="benchmarks")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=list(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="one round of each")
+    parser.add_argument("--record", action="store_true", help="write to benchmarks/results")
+    options = parser.parse_args()
+    if shutil.which("sshd", path="/usr/sbin:/usr/bin") is None:
+        print("sshd is not installed: apt-get install openssh-server", file=sys.stderr)
+        return 1
+    found: dict[str, Any] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": machine(),
+    }
+    tables = []
+    for name in options.names or list(BENCHMARKS):
+        full, quick, table = BENCHMARKS[name]
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        found[name] = (quick if options.quick else full)()
+        tables.append(table(found[name]))
+    text = "\n\n".join(tables)
+    print(json.dumps(found, indent=2))
+    print()
+    print(text)
+    if options.record:
+        RESULTS.mkdir(exist_ok=True)
+        stem = RESULTS / found["date"]
+        stem.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
+        where = found["machine"]
+        header = f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}\n\n"
+        stem.with_suffix(".txt").write_text(header + text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
