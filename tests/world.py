@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -21,11 +23,12 @@ READY = re.compile(r"http://\S+/#sign-in=(\S+)")
 
 
 def free_port() -> int:
-    """A port that nothing listens on at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nothing listens on, outside the range from which connections take theirs."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -89,12 +92,18 @@ class World:
     """State folders under `root`, a control plane on a fixed port, one runner or more."""
 
     def __init__(
-        self, root: Path, *, port: int | None = None, control: dict[str, str] | None = None
+        self,
+        root: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        control: dict[str, str] | None = None,
     ) -> None:
         self.root = root
         self.port = port or free_port()
         self.preview_port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host = host
+        self.url = f"http://{host}:{self.port}"
         self.state = root / "control"
         self._control_environment = control or {}
         self.control = self._control()
@@ -112,7 +121,15 @@ class World:
 
     def _control(self) -> Program:
         return Program(
-            ["serve", "--port", str(self.port), "--state-dir", str(self.state)],
+            [
+                "serve",
+                "--host",
+                self.host,
+                "--port",
+                str(self.port),
+                "--state-dir",
+                str(self.state),
+            ],
             self.root / "control.log",
             self.environment(
                 EARTHSHINE_PREVIEW_PORT=str(self.preview_port), **self._control_environment

@@ -33,10 +33,7 @@ def up(host: str | None, port: int | None, state_dir: Path | None) -> None:
         theirs["state_dir"] = state_dir / "runner"
     control = configuration.load(ControlSettings, "control", own)
     runner = configuration.load(RunnerSettings, "runner", theirs)
-    try:
-        uvloop.run(_run(control, runner))
-    except ServerConfigurationError as error:
-        raise click.ClickException(str(error)) from None
+    uvloop.run(_run(control, runner))
 
 
 async def _run(control: ControlSettings, runner: RunnerSettings) -> None:
@@ -49,15 +46,20 @@ async def _run(control: ControlSettings, runner: RunnerSettings) -> None:
         _greet(running, runner)
         started.set()
 
-    async with asyncio.TaskGroup() as tasks:
+    async def supervise() -> None:
+        await started.wait()
+        await _keep_runner(control, runner, url, token_file)
 
-        async def supervise() -> None:
-            await started.wait()
-            await _keep_runner(control, runner, url, token_file)
-
-        supervisor = tasks.create_task(supervise())
-        await Server(control).run(ready)
-        supervisor.cancel()
+    wrong: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            supervisor = tasks.create_task(supervise())
+            await Server(control).run(ready)
+            supervisor.cancel()
+    except* ServerConfigurationError as group:
+        wrong = group.exceptions[0]
+    if wrong is not None:
+        raise click.ClickException(str(wrong))
 
 
 def _greet(running: Running, runner: RunnerSettings) -> None:

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI, WebSocket
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earthshine import __version__
@@ -206,7 +207,7 @@ def application(
     state.public_url = public_url
     state.is_secure = public_url.startswith("https:")
     state.stopping = False
-    app.mount(revdial.PATH, FramedDialBack(plane.dialing))
+    app.router.routes.append(WebSocketRoute(revdial.PATH, FramedDialBack(plane.dialing)))
     app.router.routes.extend(pages.routes(form_targets))
     return SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed))
 

@@ -104,7 +104,7 @@ class OriginGuard:
                 403, "This server does not take requests from other sites.", "wrong-origin"
             )
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
             return "size", plain_problem(413, f"More than {MAX_BODY} bytes.", "too-large")
         has_body = length != "0" or "transfer-encoding" in headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()

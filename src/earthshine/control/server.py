@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
+from websockets.exceptions import InvalidState
 
 from earthshine.control.app import ControlPlane, application
 from earthshine.control.db.engine import Database
@@ -36,6 +37,7 @@ USER_TIMEOUT: Final = 30_000
 NOT_SENT_LOW_WATER: Final = 256 * 1024
 """Bytes in the kernel's send queue above which we wait, so that a slow line holds little of ours
 and what is typed is seen soon."""
+SHUTDOWN_TRIES: Final = 100
 HEAD_LIMIT: Final = 32 * 1024
 """Bytes of a request's head."""
 log = logging.getLogger(__name__)
@@ -124,6 +126,17 @@ class Server:
 
     async def run(self, ready: Callable[[Running], Any]) -> None:
         """Serve; `ready` is called once requests are answered. Raises ServerConfigurationError."""
+        wrong: BaseException | None = None
+        try:
+            await self._run(ready)
+        except* ServerConfigurationError as group:
+            wrong = group
+        while isinstance(wrong, BaseExceptionGroup):
+            wrong = wrong.exceptions[0]
+        if wrong is not None:
+            raise wrong
+
+    async def _run(self, ready: Callable[[Running], Any]) -> None:
         settings = self._settings
         token, token_file = await asyncio.to_thread(runner_token, settings)
         sock = listen(settings.host, settings.port)
@@ -187,10 +200,13 @@ class Server:
         )
         try:
             await stack.enter_async_context(listener)
+            checks = await stack.enter_async_context(asyncio.TaskGroup())
+            stack.callback(checks.create_task(listener.run()).cancel)
         except OSError as error:
             raise ServerConfigurationError(
                 f"cannot listen on {settings.host} port {settings.preview_port} for previews: "
-                f"{error.strerror}; choose another with EARTHSHINE_PREVIEW_PORT, or 0"
+                f"{os.strerror(error.errno or 0)}; choose another with "
+                "EARTHSHINE_PREVIEW_PORT, or 0"
             ) from None
         port = settings.preview_public_port or listener.port
         target = f"*.{settings.preview_domain}:{port}" if mode == "host" else f"{name}:*"
@@ -237,6 +253,13 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._up = asyncio.Event()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A WebSocket that is closing at this moment makes uvicorn stumble; the others still wait.
+        for _ in range(SHUTDOWN_TRIES):
+            with contextlib.suppress(InvalidState):
+                await super().shutdown(sockets)
+                return
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from earthshine.control.access import Actor
@@ -72,7 +73,11 @@ class Announcer:
             channels, self._channels = self._channels, {}
             runner_ids, self._runner_ids = self._runner_ids, set()
             for session_id, channel in channels.items():
-                view = await self._sessions.view(channel)
+                try:
+                    view = await self._sessions.view(channel)
+                except SQLAlchemyError as error:  # the next change tells it
+                    log.warning("a session could not be announced: %s", error)
+                    continue
                 message = {
                     "type": "session",
                     "session": view.model_dump(by_alias=True, mode="json"),

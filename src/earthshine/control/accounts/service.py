@@ -53,6 +53,7 @@ class AccountService:
         self._database = database
         self._cache: dict[str, tuple[Actor, datetime]] = {}
         self._names: dict[str, str] = {}
+        self._sign_outs = 0
         self.on_sign_out: Callable[[str], None] = lambda _: None
 
     # --- people ----------------------------------------------------------------------------------
@@ -182,15 +183,17 @@ class AccountService:
                 .join(Person, Person.id == SignInRow.person_id)
                 .where(SignInRow.token_hash == key)
             )
+            sign_outs = self._sign_outs
             async with self._database.read() as connection:
                 row = (await connection.execute(query)).first()
             if row is None:
                 raise _sign_in_required()
             sign_in_id, expires, person_id, name, is_admin = row
             known = (Actor(person_id, name, is_admin, sign_in_id), expires)
-            if len(self._cache) >= MAX_CACHED:
-                self._cache.pop(next(iter(self._cache)))
-            self._cache[key] = known
+            if sign_outs == self._sign_outs:  # else it may be this one that has ended meanwhile
+                if len(self._cache) >= MAX_CACHED:
+                    self._cache.pop(next(iter(self._cache)))
+                self._cache[key] = known
         actor, expires = known
         if expires < now:
             raise _sign_in_required()
@@ -201,6 +204,7 @@ class AccountService:
         """End the sign-in that the actor uses, and its sockets."""
         async with self._database.write() as connection:
             await connection.execute(delete(SignInRow).where(SignInRow.id == actor.sign_in_id))
+        self._sign_outs += 1
         self._cache = {
             key: value
             for key, value in self._cache.items()

@@ -21,6 +21,8 @@ REQUEST_TIMEOUT: Final = 30.0
 """Seconds a runner has to answer a command: a large worktree takes a while."""
 MAX_REQUESTS: Final = 256
 """Commands that may wait for one runner's answer."""
+FLUSH: Final = 1.0
+"""Seconds that last words have to leave before a connection is closed."""
 MAX_OUTBOX: Final = 4096
 """Frames that may wait to be sent to one runner."""
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class RunnerConnection:
         self._ids = itertools.count(1)
         self._outbox: list[Frame] = []
         self._acks: dict[str, int] = {}
-        self._sending = False
+        self._sending: asyncio.Task[None] | None = None
         self._broken = False
         self.runner_id = runner_id
         self.instance = ""
@@ -85,9 +87,8 @@ class RunnerConnection:
             self._start_sending()
 
     def _start_sending(self) -> None:
-        if not self._sending:
-            self._sending = True
-            self._tasks.create_task(self._send_all())
+        if self._sending is None:
+            self._sending = self._tasks.create_task(self._send_all())
 
     async def _send_all(self) -> None:
         try:
@@ -103,7 +104,7 @@ class RunnerConnection:
             self._outbox.clear()
             self._acks.clear()
         finally:
-            self._sending = False
+            self._sending = None
 
     async def send_control(self, payload: msgspec.Struct) -> None:
         """Send a control payload. Raises OSError when the connection is gone."""
@@ -111,6 +112,11 @@ class RunnerConnection:
             self.post(Control(payload=payload))  # type: ignore[arg-type]
         except RunnerUnavailableError as error:
             raise ConnectionError(error.detail) from None
+
+    async def flush(self) -> None:
+        """Wait a moment for what was posted to go out."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=FLUSH)
 
     async def close(self, code: int, reason: str) -> None:
         """Close the WebSocket."""

@@ -95,6 +95,7 @@ class RunnerEndpoint:
         runner_id = websocket.headers.get("earthshine-runner", "")
         authorization = websocket.headers.get("authorization")
         if authorization is not None and not self._accepts(authorization):
+            metrics.REFUSED_FRAMES.labels("unauthenticated").inc()
             await deny(websocket, 401, "This server does not accept the runner's token.")
             return
         if not _is_id(runner_id):
@@ -109,10 +110,12 @@ class RunnerEndpoint:
             pass
         except EnvelopeError as error:
             await self._refuse(connection, error)
+            await connection.flush()
             await connection.close(CLOSE_PROTOCOL, error.detail[:100])
         except DomainError as error:
-            connection.post(Error(payload=Problem(code=error.code, detail=error.detail)))
-            await asyncio.sleep(0)  # let it out before the close
+            with contextlib.suppress(DomainError):
+                connection.post(Error(payload=Problem(code=error.code, detail=error.detail)))
+            await connection.flush()
             await connection.close(CLOSE_CONFLICT, error.detail[:100])
         finally:
             self._connections.discard(connection)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import ValidationError
+
 from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.errors import RunnerUnavailableError
 from earthshine.control.runners.directory import Runner, RunnerDirectory
 from earthshine.control.runners.schemas import AgentView, FolderList, RunnerList, RunnerView
 from earthshine.protocols.envelope import ListFolders
@@ -35,7 +38,14 @@ class RunnerService:
     async def folders(self, actor: Actor, runner_id: str, path: str) -> FolderList:  # noqa: ARG002
         """The folders inside a folder on the runner."""
         command = ListFolders(request_id="", path=path)
-        return FolderList.model_validate(await self._directory.request(runner_id, None, command))
+        answer = await self._directory.request(runner_id, None, command)
+        try:
+            return FolderList.model_validate(answer)
+        except ValidationError:
+            raise RunnerUnavailableError(
+                "The runner's answer makes no sense.",
+                remedy="Its version may be another than this server's.",
+            ) from None
 
     def view(self, runner_id: str) -> RunnerView:
         """A runner as people see it. Raises NotFoundError."""

@@ -58,6 +58,8 @@ class Channel:
         self.condition = SessionCondition(code="ok")
         self.viewers: set[Viewer] = set()
         self.leader: Viewer | None = None
+        self.removed = False
+        """The session is being deleted: nothing more is stored."""
         self._ring: deque[Entry] = deque()
         self._size = 0
 

@@ -221,7 +221,9 @@ class Feed:
             except FeedError as error:
                 self._refuse({"code": "invalid-message", "detail": str(error)[:300]})
             except DomainError as error:
-                self._refuse(_words(error))
+                # Typing while the runner is away is no reason to be thrown out.
+                metrics.REFUSED_FEED.inc()
+                self._answer({"type": "error", **_words(error)})
 
     def _refuse(self, words: dict[str, Any]) -> None:
         metrics.REFUSED_FEED.inc()

@@ -43,7 +43,7 @@ class SessionIntake:
                 unknown.append(position.session_id)
                 continue
             here.add(position.session_id)
-            if position.ended and position.last_seq < channel.last_seq:
+            if position.ended and position.last_seq <= channel.last_seq:
                 await self._spool_lost(channel)
             known.append(
                 Position(

@@ -77,6 +77,8 @@ class Journal:
 
         `stored(session_id, seq)` is called when they are in the database. Raises HoleError.
         """
+        if channel.removed:
+            return  # entries without a session would fail to be stored for ever
         duplicates = channel.receiver.duplicates
         fresh = channel.receiver.take(events)
         metrics.DUPLICATES.inc(channel.receiver.duplicates - duplicates)

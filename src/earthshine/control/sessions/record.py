@@ -11,6 +11,8 @@ from earthshine.control.sessions.schemas import SessionState
 from earthshine.protocols import events
 from earthshine.protocols.events import Event, EventError, Kind
 
+MAX_LOG_BYTES: Final = 2**62
+"""What a column can hold: a runner may claim any gap."""
 FINAL: Final = frozenset({SessionState.EXITED, SessionState.FAILED})
 
 
@@ -112,7 +114,7 @@ class SessionRecord:
                     "remedy": failed.remedy,
                 }
             case Kind.GAP:
-                self.log_bytes += events.output_bytes(event)
+                self.log_bytes = min(self.log_bytes + events.output_bytes(event), MAX_LOG_BYTES)
             case _:
                 return False
         return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, WebSocket
@@ -150,12 +151,14 @@ async def list_events(
 
 
 def _view(event: Event) -> EventView:
-    if event.kind == Kind.OUTPUT:
-        name, data = "output", base64.b64encode(event.data).decode()
-        return EventView(seq=event.seq, ts=event.ts, kind=name, data=data)
     known = event.kind in Kind.__members__.values()
     name = Kind(event.kind).name.lower() if known else f"kind-{event.kind}"
-    return EventView(seq=event.seq, ts=event.ts, kind=name, data=msgspec.json.decode(event.data))
+    data: str | dict[str, Any] = base64.b64encode(event.data).decode()
+    if event.kind != Kind.OUTPUT:
+        # What a runner wrote that is no JSON object stays bytes.
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeError):
+            data = msgspec.json.decode(event.data, type=dict[str, Any])
+    return EventView(seq=event.seq, ts=event.ts, kind=name, data=data)
 
 
 @router.get("/sessions/{session_id}/events/stream", response_class=StreamingResponse)

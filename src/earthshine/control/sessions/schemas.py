@@ -159,7 +159,10 @@ class SessionList(View):
 
 
 class EventView(View):
-    """One entry of the event log. `data` is base64 for output, an object for the other kinds."""
+    """One entry of the event log. `data` is base64 for output, an object for the other kinds.
+
+    Where an entry of another kind is no JSON object, it is base64 too.
+    """
 
     seq: int
     ts: int

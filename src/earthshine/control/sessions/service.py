@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -66,6 +67,7 @@ class SessionService:
         self._journal = journal
         self._intake = intake
         self._names = names
+        self._adding = asyncio.Lock()
         self.on_removed: Callable[[str, str], None] = lambda *_: None
 
     # --- starting --------------------------------------------------------------------------------
@@ -73,10 +75,18 @@ class SessionService:
     @permits(Permission.EVERYONE)
     async def start(self, actor: Actor, request: StartSession) -> SessionView:
         """Start an agent; returns when the runner has it under way or has said why not."""
-        if request.command_id is not None:
-            known = await self._by_command(actor.person_id, request.command_id)
-            if known is not None:
-                return await self._view(known)
+        async with self._adding:  # the same request may come twice at once
+            if request.command_id is not None:
+                known = await self._by_command(actor.person_id, request.command_id)
+                if known is not None:
+                    return await self._view(known)
+            channel = await self._add(actor, request)
+        self._journal.on_change(channel)
+        metrics.SESSIONS_STARTED.labels(request.agent).inc()
+        await self._begin(actor, channel, request)
+        return await self._view(channel.record)
+
+    async def _add(self, actor: Actor, request: StartSession) -> Channel:
         runner = self._choose(request)
         session_id = secrets.token_hex(10)
         worktree = self._worktree(session_id, request)
@@ -105,11 +115,7 @@ class SessionService:
             last_output_at=None,
         )
         await self._storage.add(record)
-        channel = self._book.add(record)
-        self._journal.on_change(channel)
-        metrics.SESSIONS_STARTED.labels(request.agent).inc()
-        await self._begin(actor, channel, request)
-        return await self._view(record)
+        return self._book.add(record)
 
     def _choose(self, request: StartSession) -> Runner:
         if request.runner_id is not None:
@@ -389,8 +395,13 @@ class SessionService:
         record = channel.record
         if not record.is_final:
             raise ConflictError("The session still runs.", remedy="Stop it first.")
-        await self._journal.drain()
-        await self._storage.delete(session_id)
+        channel.removed = True
+        try:
+            await self._journal.drain()
+            await self._storage.delete(session_id)
+        except BaseException:
+            channel.removed = False
+            raise
         self._book.drop(session_id)
         self.on_removed(session_id, record.owner_id)
         await self._forget(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -36,18 +37,19 @@ def routes(form_targets: str) -> list[BaseRoute]:
         "Content-Security-Policy": policy(form_targets),
     }
 
-    async def page(_: Request) -> Response:
+    # Plain functions, which run in a thread: they look at files.
+    def page(_: Request) -> Response:
         index = DIST / "index.html"
         if not index.is_file():
             return HTMLResponse(MISSING, status_code=503)
         return FileResponse(index, headers=headers)
 
-    async def root_file(request: Request) -> Response:
+    def root_file(request: Request) -> Response:
         name: str = request.path_params["name"]
-        file = DIST / name
-        if "/" in name or not file.is_file():
-            return Response(status_code=404)
-        return FileResponse(file, headers={"Cache-Control": "no-cache"})
+        with contextlib.suppress(OSError):  # a name that is too long
+            if "/" not in name and (DIST / name).is_file():
+                return FileResponse(DIST / name, headers={"Cache-Control": "no-cache"})
+        return Response(status_code=404)
 
     found: list[BaseRoute] = [Route(path, page, include_in_schema=False) for path in PAGES]
     assets = DIST / "assets"

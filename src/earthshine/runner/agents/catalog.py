@@ -67,7 +67,7 @@ CATALOG: Final = (
         label="OpenCode",
         program="opencode",
         prompt_arguments=("--prompt={prompt}",),
-        interrupt=ESCAPE,
+        interrupt=ESCAPE * 2,  # it asks for the second
         install="npm install -g opencode-ai",
     ),
     Agent(name="shell", label="Shell"),

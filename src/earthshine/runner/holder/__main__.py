@@ -45,6 +45,8 @@ def _start(folder: Path, spec: HolderSpec) -> Holder | Unable:
         holder.begin()
     except OSError as error:
         return _why(spec, error)
+    except ValueError as error:  # a zero byte, of which no argument can hold one
+        return Unable(code="spawn-failed", detail=f"the agent could not be started: {error}")
     return holder
 
 

@@ -34,6 +34,7 @@ from earthshine.runner.holder.messages import (
     ToHolder,
     Unpacker,
 )
+from earthshine.runner.holder.prompts import PromptQueue
 from earthshine.runner.holder.pty import PtyProcess
 from earthshine.runner.holder.terminal import TerminalQueries
 from earthshine.runner.spool.writer import SpoolWriter
@@ -55,9 +56,14 @@ RETRY: Final = 1.0
 PROMPT_QUIET: Final = 0.3
 """Seconds of silence after which a program counts as ready for its first prompt."""
 PROMPT_LATEST: Final = 8.0
-ENTER_DELAY: Final = 0.12
-"""Seconds between a pasted prompt and Enter: agents take a quick Enter for part of the paste."""
 REMEMBERED_COMMANDS: Final = 1024
+MAX_SHOWN: Final = 6 * 1024
+"""Characters of the command that the log shows: an entry has room for them however escaped."""
+_ASKING: Final = Condition(
+    code="asking",
+    detail="the agent asks something in its terminal; the prompt is typed after the answer",
+    remedy="answer in the terminal, or interrupt to turn the question down",
+)
 
 
 class _Client:
@@ -80,11 +86,11 @@ class Holder:
         self._socket_path = folder / SOCKET
         self._writer = SpoolWriter(folder / SPOOL, limit=spec.spool_limit)
         self._queries = TerminalQueries(spec.cols, spec.rows, _cursor)
+        self._prompts = PromptQueue(self._queries)
+        self._prompts_at = 0.0
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, _Client] = {}
         self._input = bytearray()
-        self._queued = 0
-        self._paste_after = 0.0
         self._unwritten: tuple[Kind, bytes] | None = None
         self._condition = Condition(code="ok")
         self._seen_commands: OrderedDict[str, None] = OrderedDict()
@@ -118,7 +124,7 @@ class Holder:
             self._writer.append_detail(
                 events.Started(
                     agent=spec.agent,
-                    argv=spec.argv,
+                    argv=_shown(spec.argv),
                     pid=self._pty.pid,
                     folder=spec.folder,
                     cols=spec.cols,
@@ -209,6 +215,7 @@ class Holder:
             reply = self._queries.feed(data)
             if reply:
                 self._type(reply)
+            self._type_prompts()
 
     def _append(self, kind: Kind, data: bytes) -> None:
         try:
@@ -249,22 +256,21 @@ class Holder:
     # --- input -----------------------------------------------------------------------------------
 
     def _type(self, data: bytes) -> None:
-        if self._has_room(data):
-            self._input += data
-            self._flush_input()
-            self._watch_terminal()
+        if len(self._input) + len(data) > MAX_INPUT:
+            self._refuse_input()
+            return
+        self._input += data
+        self._flush_input()
+        self._watch_terminal()
 
-    def _has_room(self, data: bytes) -> bool:
-        room = len(self._input) + self._queued + len(data) <= MAX_INPUT
-        if not room:
-            self._set_condition(
-                Condition(
-                    code="input-full",
-                    detail="the program does not read its input; what was typed last is dropped",
-                    remedy="interrupt or stop it",
-                )
+    def _refuse_input(self) -> None:
+        self._set_condition(
+            Condition(
+                code="input-full",
+                detail="the program does not read its input; what was typed last is dropped",
+                remedy="interrupt or stop it",
             )
-        return room
+        )
 
     def _flush_input(self) -> None:
         while self._input:
@@ -278,28 +284,24 @@ class Holder:
             del self._input[:written]
 
     def _paste(self, text: str) -> None:
-        """Type a prompt; one that comes before the last one's Enter waits, lest they become one."""
-        data = text.replace("\r\n", "\n").encode()
-        if not self._has_room(data):
-            return
-        self._queued += len(data)
-        now = time.monotonic()
-        due = max(now, self._paste_after)
-        self._paste_after = due + 2 * ENTER_DELAY
-        if due > now:
-            self._after(due - now, lambda: self._paste_now(data))
+        if self._prompts.add(text):
+            self._type_prompts()
         else:
-            self._paste_now(data)
+            self._refuse_input()
 
-    def _paste_now(self, data: bytes) -> None:
-        self._queued -= len(data)
-        if self._queries.bracketed_paste:
-            # The end mark inside the text would let the rest of it act as typed commands.
-            data = b"\x1b[200~" + data.replace(b"\x1b[201~", b"") + b"\x1b[201~"
-        else:
-            data = data.replace(b"\n", b"\r")
-        self._type(data)
-        self._after(ENTER_DELAY, lambda: self._type(b"\r"))
+    def _type_prompts(self) -> None:
+        """Type what is due, come back for the rest, and say what holds it up."""
+        now = time.monotonic()
+        if keys := self._prompts.take(now):
+            self._type(keys)
+        due = self._prompts.due(now)
+        if due is not None and now + due > self._prompts_at:
+            self._prompts_at = now + due
+            self._after(due, self._type_prompts)
+        if self._prompts.held_up and self._condition.code == "ok":
+            self._set_condition(_ASKING)
+        elif self._condition is _ASKING and not self._prompts.held_up:
+            self._set_condition(Condition(code="ok"))
 
     def _first_prompt(self, latest: float) -> None:
         now = time.monotonic()
@@ -418,8 +420,9 @@ class Holder:
             case Interrupt() if self._is_new(message.command_id):
                 self._note(events.Interrupted(by=message.by, command_id=message.command_id))
                 self._type(self._spec.interrupt)
-                # An Escape that more follows at once would be read as the start of a key sequence.
-                self._paste_after = max(self._paste_after, time.monotonic() + ENTER_DELAY)
+                self._prompts.pause(time.monotonic())
+                self._queries.answered()
+                self._type_prompts()
             case Stop() if self._is_new(message.command_id):
                 self._stop(message)
 
@@ -540,6 +543,18 @@ def take_lock(folder: Path) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _shown(argv: list[str]) -> list[str]:
+    """The command, cut where it gets too long for an entry."""
+    shown: list[str] = []
+    room = MAX_SHOWN
+    for argument in argv:
+        if len(argument) > room:
+            return [*shown, argument[:room] + "…"]
+        shown.append(argument)
+        room -= len(argument) + 1
+    return shown
 
 
 def _prompted(message: Prompt) -> events.Prompted:

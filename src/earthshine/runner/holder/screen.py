@@ -12,7 +12,7 @@ import pyte
 
 # Private sequences that the emulator mistakes for others; none of them moves the cursor.
 _CONFUSING: Final = re.compile(
-    rb"\x1b\[[<>=?][0-9;:]*[\x20-/]*[a-gi-km-z]|\x1b[P_^X][^\x1b]*\x1b\\"
+    rb"\x1b\[[<>=?][0-?]*[\x20-/]*[a-gi-km-z]|\x1b[P_^X][^\x1b]*\x1b\\"
 )
 
 

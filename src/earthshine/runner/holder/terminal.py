@@ -4,7 +4,8 @@ A program may wait for an answer before it draws, also when no viewer is there, 
 must not all answer. So the holder answers, at once and always the same way. The one question that
 needs a real screen, the cursor's position, is left to the leading viewer while there is one.
 
-Sequences as in ECMA-48, DEC STD 070, xterm's control sequences, and the kitty keyboard protocol.
+Sequences as in ECMA-48, DEC STD 070, xterm's control sequences, the kitty keyboard protocol, and
+the Program Status Protocol (OSC 7501), by which agents report that they wait for an answer.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-PENDING: Final = 64
-"""Bytes of an unfinished sequence that are kept for the next read."""
+PENDING: Final = 4096 + 16
+"""Bytes of an unfinished sequence that are kept for the next read; status reports are longest."""
 SCREEN_TAIL: Final = 32 * 1024
 """Bytes of output from which the cursor's position is worked out when nobody watches."""
 MAX_REPLIES: Final = 16 * 1024
 """Bytes of replies to one read: a hostile stream of questions is not answered without end."""
 KITTY_DEPTH: Final = 16
 """Entries of the keyboard-flags stack."""
+MAX_ASKING: Final = 64
+"""Records of a program that are known to be blocked; it has one for each of its tasks."""
 
 _QUERY: Final = re.compile(
     rb"\x1b\[(?:"
@@ -28,6 +31,7 @@ _QUERY: Final = re.compile(
     rb"|>(?P<version>0?q)|(?P<kitty>\?u)|(?P<kitty_set>[<>=][0-9;]{0,12}u)"
     rb"|\?(?P<decrqm>[0-9]{1,5})\$p|\?(?P<modes>[0-9;]{1,40})(?P<on>[hl]))"
     rb"|\x1b\](?P<colour>1[012]);\?(?:\x07|\x1b\\)"
+    rb"|\x1b\]7501;(?P<status>[^\x07\x1b]{1,4096})(?:\x07|\x1b\\)"
     rb"|\x1bP(?P<dcs>\+q|\$q)[^\x1b\x07]{0,48}(?:\x07|\x1b\\)"
     rb"|(?P<reset>\x1bc|\x1b\[!p)"
 )
@@ -60,6 +64,7 @@ class TerminalQueries:
         self.attended = False
         self.modes: set[int] = set(_INITIAL_MODES)
         self._kitty = [0]
+        self._asking: set[bytes] = set()
         self._pending = b""
         self._tail = bytearray()
         self._cursor = cursor
@@ -73,6 +78,15 @@ class TerminalQueries:
     def keyboard_depth(self) -> int:
         """Keyboard flags that the program has pushed and not popped."""
         return len(self._kitty) - 1
+
+    @property
+    def asking(self) -> bool:
+        """Whether the program says that it cannot go on without its user: Enter might mean yes."""
+        return bool(self._asking)
+
+    def answered(self) -> None:
+        """The program was made to give up its question, whether it says so or not."""
+        self._asking.clear()
 
     def feed(self, data: bytes) -> bytes:
         """Take output; the reply to type, often empty."""
@@ -107,9 +121,12 @@ class TerminalQueries:
         if kind == "kitty_set":
             self._keyboard(value)
             return b""
+        if kind == "status":
+            return self._status(value)
         if kind == "reset":
             self.modes = set(_INITIAL_MODES)
             self._kitty = [0]
+            self._asking.clear()
             return b""
         if kind == "cpr":
             return self._position(value, before)
@@ -148,6 +165,22 @@ class TerminalQueries:
             how = numbers[1] if len(numbers) > 1 else 1
             now = self._kitty[-1]
             self._kitty[-1] = {2: now | first, 3: now & ~first}.get(how, first) & 0x1F
+
+    def _status(self, report: bytes) -> bytes:
+        """`?` asks whether reports are read; else `key=value` pairs between colons."""
+        if report.startswith(b"?"):
+            return b"\x1b]7501;?\x1b\\"
+        fields = dict(pair.split(b"=", 1) for pair in report.split(b":") if b"=" in pair)
+        state, record = fields.get(b"state"), fields.get(b"id", b"")
+        if state == b"blocked":
+            if len(self._asking) < MAX_ASKING:
+                self._asking.add(record)
+        elif state == b"clear":
+            below = record + b"/" if record else b""
+            self._asking = {r for r in self._asking if r != record and not r.startswith(below)}
+        elif state is not None:
+            self._asking.discard(record)
+        return b""
 
     def _remember(self, data: bytes) -> None:
         self._tail += data[-SCREEN_TAIL:]
