@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
+
 from tests.faults.network import BreakableNetwork
 from tests.faults.printer import stream
 from tests.world import World, free_port, wait_for

@@ -60,13 +60,33 @@ class _LeftError(Exception):
         self.words = words
 
 
+class EscapeKeys:
+    """Finds Ctrl-] d among what is typed, however the keys are split over reads."""
+
+    def __init__(self) -> None:
+        self._pending = False
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """What to pass on, and whether to leave. Ctrl-] before another key is passed on with it."""
+        passed = bytearray()
+        for key in data:
+            if self._pending and key == ord("d"):
+                return bytes(passed), True
+            if self._pending:
+                passed += LEAVE
+            self._pending = key == LEAVE[0]
+            if not self._pending:
+                passed.append(key)
+        return bytes(passed), False
+
+
 class _Attachment:
     def __init__(self, access: Access, session_id: str) -> None:
         base = access.url.replace("http", "ws", 1)
         self._url = f"{base}/api/v1/sessions/{session_id}/feed"
         self._access = access
         self._cursor = 0
-        self._escape = False
+        self._keys = EscapeKeys()
         # Only to know which modes are on; the holder answers the program's questions.
         self._modes = TerminalQueries(80, 24, lambda *_: (1, 1))
         self._input: asyncio.Queue[bytes | str] = asyncio.Queue(maxsize=256)
@@ -189,12 +209,10 @@ class _Attachment:
         data = os.read(0, READ)
         if not data:
             data = LEAVE + b"d"
-        if self._escape and data[:1] == b"d":
+        data, leave = self._keys.feed(data)
+        if leave:
             self._left.set()
             return
-        self._escape = data.endswith(LEAVE)
-        if self._escape:
-            data = data[:-1]
         if data:
             # A line that does not take any more input loses what is typed now, as a dead one does.
             with contextlib.suppress(asyncio.QueueFull):
@@ -208,7 +226,7 @@ class _Attachment:
 
 def _size() -> dict[str, Any]:
     rows, cols, _, _ = struct.unpack("HHHH", fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8)))
-    return {"type": "resize", "cols": max(cols, 2), "rows": max(rows, 1)}
+    return {"type": "resize", "cols": cols or 80, "rows": rows or 24}  # 0: not known
 
 
 def _note(words: str) -> None:
@@ -226,7 +244,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 @contextlib.contextmanager
 def _raw_terminal() -> Iterator[None]:
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead counts
     try:
         yield
     finally:

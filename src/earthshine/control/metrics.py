@@ -1,8 +1,8 @@
 """What the control plane counts, for Prometheus. No label ever holds an id or a person's text."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-registry = CollectorRegistry()
+registry = REGISTRY
 
 RUNNERS = Gauge("earthshine_runners_connected", "Runners connected now", registry=registry)
 VIEWERS = Gauge("earthshine_viewers", "Feeds open now", registry=registry)
