@@ -250,12 +250,14 @@ def _end_holder(pid: int) -> None:
 
 
 @contextmanager
-def running_world(root: Path, **options: Any) -> Iterator[World]:
+def running_world(
+    root: Path, *, runner: dict[str, str] | None = None, **options: Any
+) -> Iterator[World]:
     """A world with its control plane and one runner connected."""
     world = World(root, **options)
     try:
         world.start_control()
-        world.runner().start()
+        world.runner(**(runner or {})).start()
         world.wait_runner()
         yield world
     finally:
