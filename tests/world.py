@@ -31,7 +31,7 @@ def free_port() -> int:
             return port
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:
     """Poll until `condition` gives something true; fails after `seconds`, saying `what`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -39,7 +39,8 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    words = what if isinstance(what, str) else what()
+    raise AssertionError(f"not within {seconds} s: {words}")
 
 
 class Program:
@@ -163,14 +164,14 @@ class World:
         self.control.start()
         self.wait_ready()
 
-    def wait_ready(self, seconds: float = 20) -> None:
+    def wait_ready(self, seconds: float = 60) -> None:
         def ready() -> bool:
             try:
                 return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
             except httpx.TransportError:
                 return False
 
-        wait_for(ready, seconds, f"control plane ready: {self.control.output()[-2000:]}")
+        wait_for(ready, seconds, lambda: f"control plane ready: {self.control.output()[-2000:]}")
         wait_for((self.state / "cli.json").exists, 5, "token for the command line")
 
     def sign_in_code(self) -> str:
@@ -212,7 +213,7 @@ class World:
         wait_for(
             lambda: self.session(session_id)["state"] == state,
             seconds,
-            f"session {state}; it is {self.session(session_id)['state']}",
+            lambda: f"session {state}: {self.session(session_id)}",
         )
         return self.session(session_id)
 
@@ -257,7 +258,7 @@ def running_world(
     world = World(root, **options)
     try:
         world.start_control()
-        world.runner(**(runner or {})).start()
+        world.runner("runner", "", (), **(runner or {})).start()
         world.wait_runner()
         yield world
     finally:

@@ -172,7 +172,7 @@ def test_nothing_is_lost_or_doubled_whatever_breaks(tmp_path: Path) -> None:
 
 
 def _seen_by_browser(page: Page) -> dict[str, object]:
-    return page.evaluate(
+    seen: dict[str, object] = page.evaluate(
         """async () => {
           const whole = new Uint8Array(await new Blob(feedClient.chunks).arrayBuffer());
           const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
@@ -181,6 +181,7 @@ def _seen_by_browser(page: Page) -> dict[str, object]:
           return {bytes, duplicates, holes, gaps, opened, closes, sha256};
         }"""
     )
+    return seen
 
 
 def _check_database(path: Path, session_id: str, size: int, digest: str) -> None:

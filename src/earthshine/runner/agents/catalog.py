@@ -5,6 +5,7 @@ A new terminal agent is one more row of `CATALOG`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -16,6 +17,8 @@ from typing import Final
 from earthshine.protocols.envelope import AgentOffer
 
 ESCAPE: Final = b"\x1b"
+KITTY_ESCAPE: Final = b"\x1b[27u"
+"""Escape in the kitty keyboard protocol, for agents that switch that on."""
 CTRL_C: Final = b"\x03"
 MAX_ARGUMENT: Final = 96 * 1024
 """Bytes of a prompt handed over as an argument; Linux takes 128 KiB. A longer one is typed."""
@@ -67,7 +70,7 @@ CATALOG: Final = (
         label="OpenCode",
         program="opencode",
         prompt_arguments=("--prompt={prompt}",),
-        interrupt=ESCAPE * 2,  # it asks for the second
+        interrupt=KITTY_ESCAPE * 2,  # it asks for the second, and takes two plain ones for Alt
         install="npm install -g opencode-ai",
     ),
     Agent(name="shell", label="Shell"),
@@ -172,7 +175,10 @@ class AgentCatalog:
 
 
 def _login_shell() -> str:
-    candidates = (os.environ.get("SHELL", ""), pwd.getpwuid(os.getuid()).pw_shell, "/bin/bash")
+    own = ""
+    with contextlib.suppress(KeyError):  # a container may run under a user without an entry
+        own = pwd.getpwuid(os.getuid()).pw_shell
+    candidates = (os.environ.get("SHELL", ""), own, "/bin/bash")
     for shell in candidates:
         if shell and Path(shell).name not in {"nologin", "false"} and os.access(shell, os.X_OK):
             return shell

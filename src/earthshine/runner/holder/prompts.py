@@ -14,6 +14,8 @@ from earthshine.runner.holder.terminal import TerminalQueries
 STEP: Final = 0.12
 """Seconds between a paste and its Enter, and before the next paste: agents take a quick Enter for
 part of the paste, and an Escape that more follows at once for the start of a key sequence."""
+READ_RATE: Final = 100_000
+"""Bytes of a paste that a program takes in a second at least: the Enter of a long one waits."""
 MAX_WAITING: Final = 256
 """Prompts that may wait."""
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
@@ -39,7 +41,7 @@ class PromptQueue:
         return True
 
     def pause(self, now: float) -> None:
-        """Something else was typed just now."""
+        """The program has just been given something to read."""
         self._not_before = max(self._not_before, now + STEP)
 
     @property
@@ -64,6 +66,7 @@ class PromptQueue:
         self._enter_due = True
         data = self._waiting.popleft()
         self._size -= len(data)
+        self._not_before += len(data) / READ_RATE
         if not self._terminal.bracketed_paste:
             return data.replace(b"\n", b"\r")
         # The end mark inside the text would let the rest of it act as typed commands.

@@ -11,9 +11,7 @@ from typing import Final
 import pyte
 
 # Private sequences that the emulator mistakes for others; none of them moves the cursor.
-_CONFUSING: Final = re.compile(
-    rb"\x1b\[[<>=?][0-?]*[\x20-/]*[a-gi-km-z]|\x1b[P_^X][^\x1b]*\x1b\\"
-)
+_CONFUSING: Final = re.compile(rb"\x1b\[[<>=?][0-?]*[\x20-/]*[a-gi-km-z]|\x1b[P_^X][^\x1b]*\x1b\\")
 
 
 def cursor(output: bytes, cols: int, rows: int) -> tuple[int, int]:

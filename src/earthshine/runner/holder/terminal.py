@@ -32,6 +32,7 @@ _QUERY: Final = re.compile(
     rb"|\?(?P<decrqm>[0-9]{1,5})\$p|\?(?P<modes>[0-9;]{1,40})(?P<on>[hl]))"
     rb"|\x1b\](?P<colour>1[012]);\?(?:\x07|\x1b\\)"
     rb"|\x1b\]7501;(?P<status>[^\x07\x1b]{1,4096})(?:\x07|\x1b\\)"
+    rb"|\x1b\][02];(?P<title>[^\x07\x1b]{0,512})(?:\x07|\x1b\\)"
     rb"|\x1bP(?P<dcs>\+q|\$q)[^\x1b\x07]{0,48}(?:\x07|\x1b\\)"
     rb"|(?P<reset>\x1bc|\x1b\[!p)"
 )
@@ -40,6 +41,8 @@ _KNOWN_MODES: Final = frozenset(
 )
 _INITIAL_MODES: Final = frozenset({7, 25})
 BRACKETED_PASTE: Final = 2004
+_HAND: Final = "\N{RAISED HAND}".encode()
+"""How Gemini CLI, which sends no status reports, begins the window's title when it asks."""
 _COLOURS: Final = {
     True: {b"10": b"e6e6/e8e8/eeee", b"11": b"0e0e/1010/1616", b"12": b"e6e6/e8e8/eeee"},
     False: {b"10": b"1a1a/1c1c/2222", b"11": b"fbfb/fbfb/fdfd", b"12": b"1a1a/1c1c/2222"},
@@ -123,6 +126,9 @@ class TerminalQueries:
             return b""
         if kind == "status":
             return self._status(value)
+        if kind == "title":
+            self._status(b"id=title:state=" + (b"blocked" if value[:3] == _HAND else b"idle"))
+            return b""
         if kind == "reset":
             self.modes = set(_INITIAL_MODES)
             self._kitty = [0]
