@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -115,8 +116,11 @@ class OriginGuard:
         return None
 
 
-class _TooLargeError(Exception):
-    """A body without a length turned out too long."""
+class _TooLargeError(HTTPException):
+    """A body without a length turned out too long. The framework lets this kind pass."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"More than {MAX_BODY} bytes.")
 
 
 def _limit(receive: Receive) -> Receive:

@@ -154,7 +154,7 @@ class DialHome:
                 async with asyncio.TaskGroup() as tasks:
                     self._tasks = tasks
                     watchdog = tasks.create_task(self._heartbeat(connection, link))
-                    await self.send(self._hello())
+                    await self.send(await asyncio.to_thread(self._hello))
                     await self._receive(connection, link, tasks, backoff)
                     watchdog.cancel()
                     raise ConnectionError("the control plane closed the connection")
@@ -223,6 +223,10 @@ class DialHome:
                 tasks.create_task(self._pump(session))
                 if session.condition.code != "ok":
                     self._condition_changed(session)
+        answered = {position.session_id for position in hello.positions} | set(hello.unknown)
+        for session in self._keeper:
+            if session.session_id not in answered:  # it began while we greeted
+                self._added(session)
         for session_id in hello.unknown:
             log.warning(
                 "a session that the control plane does not know; it goes on unseen",

@@ -98,7 +98,11 @@ def _existing(folder: str) -> Path:
         raise WorkspaceError(
             "folder-invalid", f"{folder} is not a full path", "begin it with / or ~"
         )
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # a name that is too long, a loop of links
+        is_folder = False
+    if not is_folder:
         raise WorkspaceError(
             "folder-missing",
             f"the working folder {folder} does not exist on the runner",

@@ -12,7 +12,8 @@ import msgspec
 
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
-from earthshine.runner.holder.process import Holder, listen, take_lock
+from earthshine.runner.holder.place import listen, take_lock
+from earthshine.runner.holder.process import Holder
 
 
 def main() -> int:

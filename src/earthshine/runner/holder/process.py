@@ -8,43 +8,34 @@ that does not read it owes one `Tail`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import selectors
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from earthshine.protocols import events
 from earthshine.protocols.envelope import Attend, Input, Interrupt, Prompt, Resize, Stop
 from earthshine.protocols.events import MAX_DATA, Kind
-from earthshine.runner.holder import messages
+from earthshine.runner.holder.lines import RunnerLines
 from earthshine.runner.holder.messages import (
     Acked,
     Condition,
     HolderSpec,
-    MessageError,
-    Tail,
     ToHolder,
-    Unpacker,
 )
+from earthshine.runner.holder.place import SOCKET, SPOOL
 from earthshine.runner.holder.prompts import PromptQueue
 from earthshine.runner.holder.pty import PtyProcess
 from earthshine.runner.holder.terminal import TerminalQueries
+from earthshine.runner.holder.timers import Timers
 from earthshine.runner.spool.writer import SpoolWriter
 
-SOCKET: Final = "holder.sock"
-LOCK: Final = "holder.lock"
-SPOOL: Final = "spool"
 MAX_INPUT: Final = 4 * 1024 * 1024
 """Bytes of input that may wait for a program that does not read."""
-MAX_CLIENTS: Final = 4
 STOP_GRACE: Final = 5.0
 """Seconds between asking the agent to end and SIGKILL."""
 DRAIN: Final = 0.5
@@ -66,22 +57,11 @@ _ASKING: Final = Condition(
 )
 
 
-class _Client:
-    """A connected runner."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.unpacker = Unpacker()
-        self.out = bytearray()
-        self.told = 0
-
-
 class Holder:
     """Owns one agent until it has ended and its log is complete."""
 
     def __init__(self, folder: Path, spec: HolderSpec, listener: socket.socket, lock: int) -> None:
         self._spec = spec
-        self._listener = listener
         self._lock = lock
         self._socket_path = folder / SOCKET
         self._writer = SpoolWriter(folder / SPOOL, limit=spec.spool_limit)
@@ -89,12 +69,11 @@ class Holder:
         self._prompts = PromptQueue(self._queries)
         self._prompts_at = 0.0
         self._selector = selectors.DefaultSelector()
-        self._clients: dict[int, _Client] = {}
+        self._lines = RunnerLines(self._selector, listener, self._obey, self._deserted)
         self._input = bytearray()
         self._unwritten: tuple[Kind, bytes] | None = None
-        self._condition = Condition(code="ok")
         self._seen_commands: OrderedDict[str, None] = OrderedDict()
-        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._timers = Timers()
         self._last_output = time.monotonic()
         self._closed = False
         self._ended_at: float | None = None
@@ -141,23 +120,24 @@ class Holder:
             raise
         if spec.prompt:
             latest = time.monotonic() + PROMPT_LATEST
-            self._after(PROMPT_QUIET, lambda: self._first_prompt(latest))
+            self._timers.after(PROMPT_QUIET, lambda: self._first_prompt(latest))
 
     def run(self) -> None:
         """Until the agent has ended and everything it printed is in the spool."""
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         pidfd = os.pidfd_open(self._pty.pid)
         self._selector.register(pidfd, selectors.EVENT_READ, lambda _: self._reap(pidfd))
         self._watch_terminal()
         try:
             while not self._done:
-                for key, mask in self._selector.select(self._wait()):
+                for key, mask in self._selector.select(self._timers.wait()):
                     key.data(mask)
-                self._run_timers()
+                self._timers.run()
                 self._finish_if_ended()
-                self._tell()
-            self._farewell()
+                self._lines.tell(self._writer.last_seq)
+            # The last `Tail` should arrive; a runner that does not read finds it on disk anyway.
+            self._lines.tell(self._writer.last_seq)
+            self._lines.close()
+            self._pty.close()
         finally:
             self._socket_path.unlink(missing_ok=True)
             self._writer.close()
@@ -223,14 +203,14 @@ class Holder:
         except OSError as error:
             # The agent's terminal fills and the agent waits: nothing is lost.
             self._unwritten = (kind, data)
-            self._set_condition(_disk(error))
-            self._after(RETRY, self._retry)
+            self._lines.announce(_disk(error))
+            self._timers.after(RETRY, self._retry)
             return
         if self._spec.overflow == "gap":
             if self._writer.full:
                 self._writer.trim()
         elif self._writer.full:
-            self._set_condition(
+            self._lines.announce(
                 Condition(
                     code="spool-full",
                     detail="the agent is paused: its log has reached the spool limit",
@@ -245,7 +225,7 @@ class Holder:
         self._unwritten = None
         self._append(kind, data)
         if self._unwritten is None:
-            self._set_condition(Condition(code="ok"))
+            self._lines.announce(Condition(code="ok"))
             self._watch_terminal()
 
     def _note(self, detail: events.Detail) -> None:
@@ -264,7 +244,7 @@ class Holder:
         self._watch_terminal()
 
     def _refuse_input(self) -> None:
-        self._set_condition(
+        self._lines.announce(
             Condition(
                 code="input-full",
                 detail="the program does not read its input; what was typed last is dropped",
@@ -297,11 +277,11 @@ class Holder:
         due = self._prompts.due(now)
         if due is not None and now + due > self._prompts_at:
             self._prompts_at = now + due
-            self._after(due, self._type_prompts)
-        if self._prompts.held_up and self._condition.code == "ok":
-            self._set_condition(_ASKING)
-        elif self._condition is _ASKING and not self._prompts.held_up:
-            self._set_condition(Condition(code="ok"))
+            self._timers.after(due, self._type_prompts)
+        if self._prompts.held_up and self._lines.condition.code == "ok":
+            self._lines.announce(_ASKING)
+        elif self._lines.condition is _ASKING and not self._prompts.held_up:
+            self._lines.announce(Condition(code="ok"))
 
     def _first_prompt(self, latest: float) -> None:
         now = time.monotonic()
@@ -309,7 +289,7 @@ class Holder:
         if ready or now >= latest:
             self._paste(self._spec.prompt)
         else:
-            self._after(PROMPT_QUIET / 3, lambda: self._first_prompt(latest))
+            self._timers.after(PROMPT_QUIET / 3, lambda: self._first_prompt(latest))
 
     # --- the agent's end -------------------------------------------------------------------------
 
@@ -320,12 +300,12 @@ class Holder:
         self._selector.unregister(pidfd)
         os.close(pidfd)
         self._ended_at = time.monotonic()
-        self._after(DRAIN, self._finish_if_ended)
+        self._timers.after(DRAIN, self._finish_if_ended)
 
     def _terminal_closed(self) -> None:
         """Nobody has the terminal open; a program that still runs may open it again."""
         self._closed = True
-        self._after(REOPEN, self._look_again)
+        self._timers.after(REOPEN, self._look_again)
 
     def _look_again(self) -> None:
         self._closed = False
@@ -350,8 +330,8 @@ class Holder:
                 _now(),
             )
         except OSError as error:
-            self._set_condition(_disk(error))
-            self._after(RETRY, self._finish_if_ended)
+            self._lines.announce(_disk(error))
+            self._timers.after(RETRY, self._finish_if_ended)
             return
         self._done = True
 
@@ -372,35 +352,6 @@ class Holder:
 
     # --- the runner ------------------------------------------------------------------------------
 
-    def _accept(self, _: int) -> None:
-        with suppress(BlockingIOError):
-            sock, _address = self._listener.accept()
-            sock.setblocking(False)
-            if len(self._clients) >= MAX_CLIENTS:
-                sock.close()
-                return
-            client = _Client(sock)
-            self._clients[sock.fileno()] = client
-            self._selector.register(
-                sock, selectors.EVENT_READ, lambda mask: self._serve(client, mask)
-            )
-            self._say(client, self._condition)
-
-    def _serve(self, client: _Client, mask: int) -> None:
-        try:
-            if mask & selectors.EVENT_WRITE:
-                self._flush(client)
-            if mask & selectors.EVENT_READ:
-                data = client.sock.recv(256 * 1024)
-                if not data:
-                    raise ConnectionResetError
-                for body in client.unpacker.feed(data):
-                    self._obey(messages.to_holder.decode(body))
-        except BlockingIOError:
-            return
-        except (OSError, MessageError, msgspec.MsgspecError):
-            self._drop(client)
-
     def _obey(self, message: ToHolder) -> None:
         match message:
             case Input():
@@ -411,8 +362,8 @@ class Holder:
                 self._queries.attended = message.attended
             case Acked():
                 self._writer.acked(message.seq)
-                if self._condition.code == "spool-full" and not self._writer.full:
-                    self._set_condition(Condition(code="ok"))
+                if self._lines.condition.code == "spool-full" and not self._writer.full:
+                    self._lines.announce(Condition(code="ok"))
                 self._watch_terminal()
             case Prompt() if self._is_new(message.command_id):
                 self._note(_prompted(message))
@@ -448,101 +399,14 @@ class Holder:
             self._pty.kill()
         else:
             self._pty.hang_up()
-            self._after(STOP_GRACE, self._insist)
+            self._timers.after(STOP_GRACE, self._insist)
 
     def _insist(self) -> None:
         if self._exit is None:
             self._pty.kill()
 
-    def _set_condition(self, condition: Condition) -> None:
-        if condition != self._condition:
-            self._condition = condition
-            for client in list(self._clients.values()):
-                self._say(client, condition)
-
-    def _tell(self) -> None:
-        """Tell runners how far the spool has grown; one that does not read hears of it later."""
-        last = self._writer.last_seq
-        for client in list(self._clients.values()):
-            if client.told < last and not client.out:
-                client.told = last
-                self._say(client, Tail(seq=last))
-
-    def _say(self, client: _Client, message: msgspec.Struct) -> None:
-        client.out += messages.pack(message)
-        try:
-            self._flush(client)
-        except OSError:
-            self._drop(client)
-
-    def _flush(self, client: _Client) -> None:
-        with suppress(BlockingIOError):
-            while client.out:
-                del client.out[: client.sock.send(client.out)]
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.out else 0)
-        key = self._selector.get_key(client.sock)
-        if key.events != mask:
-            self._selector.modify(client.sock, mask, key.data)
-
-    def _drop(self, client: _Client) -> None:
-        if self._clients.pop(client.sock.fileno(), None) is not None:
-            self._selector.unregister(client.sock)
-            client.sock.close()
-        if not self._clients:
-            self._queries.attended = False
-
-    def _farewell(self) -> None:
-        """The last `Tail` should arrive; a runner that does not read finds it on disk anyway."""
-        self._tell()
-        for client in list(self._clients.values()):
-            self._drop(client)
-        self._pty.close()
-
-    # --- time ------------------------------------------------------------------------------------
-
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._timers.append((time.monotonic() + seconds, action))
-
-    def _wait(self) -> float | None:
-        if not self._timers:
-            return None
-        return max(0.0, min(due for due, _ in self._timers) - time.monotonic())
-
-    def _run_timers(self) -> None:
-        if not self._timers:
-            return
-        now = time.monotonic()
-        due = [action for when, action in self._timers if when <= now]
-        self._timers = [timer for timer in self._timers if timer[0] > now]
-        for action in due:
-            action()
-
-
-def listen(folder: Path) -> socket.socket:
-    """The session's command socket, for this user only."""
-    path = folder / SOCKET
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The address of a UNIX socket has room for 108 bytes: go through the folder's descriptor.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
-    finally:
-        os.close(handle)
-    path.chmod(0o600)
-    listener.listen(MAX_CLIENTS)
-    return listener
-
-
-def take_lock(folder: Path) -> int:
-    """Hold the session's lock for as long as this process lives. Raises OSError if held."""
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+    def _deserted(self) -> None:
+        self._queries.attended = False
 
 
 def _shown(argv: list[str]) -> list[str]:

@@ -21,8 +21,8 @@ from earthshine.protocols import events
 from earthshine.protocols.envelope import MAX_LOG, SpoolPosition
 from earthshine.protocols.replay import Sender
 from earthshine.runner.holder import messages
-from earthshine.runner.holder.messages import Acked, Condition, Tail, Unpacker
-from earthshine.runner.holder.process import LOCK, SOCKET, SPOOL
+from earthshine.runner.holder.messages import Acked, Condition, MessageError, Tail, Unpacker
+from earthshine.runner.holder.place import LOCK, SOCKET, SPOOL
 from earthshine.runner.spool.reader import Batch, SpoolReader
 from earthshine.runner.spool.segments import segments
 from earthshine.runner.spool.writer import SpoolWriter
@@ -61,11 +61,17 @@ class HeldSession:
     async def run(self) -> None:
         """Follow the holder until it has gone and the spool is complete."""
         while True:
-            gone = await asyncio.to_thread(self._take_over_if_gone)
-            if gone:
-                break
-            with contextlib.suppress(OSError):
+            try:
+                if await asyncio.to_thread(self._take_over_if_gone):
+                    break
                 await self._follow()
+            except FileNotFoundError:
+                if not await asyncio.to_thread(self.folder.is_dir):
+                    break  # somebody removed it
+            except (MessageError, msgspec.MsgspecError) as error:
+                log.warning("a holder says what this runner does not know: %s", error)
+            except OSError as error:
+                log.debug("session %s: %s", self.session_id, error)
             await asyncio.sleep(HOLDER_RETRY)
         self.ended = True
         self._changed.set()

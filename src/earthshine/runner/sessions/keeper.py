@@ -19,7 +19,7 @@ from earthshine.runner import workspace
 from earthshine.runner.agents.catalog import AgentCatalog, AgentMissingError
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
-from earthshine.runner.holder.process import SPOOL
+from earthshine.runner.holder.place import SPOOL
 from earthshine.runner.sessions.held import HeldSession
 
 MAX_SESSIONS: Final = 200
@@ -118,10 +118,13 @@ class SessionKeeper:
             )
         folder = self._folder / session_id
         try:
+            # First what leaves nothing behind when it fails; looking along PATH reads folders.
+            launch = await asyncio.to_thread(
+                self._catalog.launch, command.agent, command.argv, command.prompt
+            )
             place = await workspace.prepare(
                 command.folder, command.worktree, self._worktrees / session_id
             )
-            launch = self._catalog.launch(command.agent, command.argv, command.prompt)
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
         except workspace.WorkspaceError as error:
             raise StartRefusedError(error.code, error.detail, error.remedy) from None
@@ -148,7 +151,14 @@ class SessionKeeper:
             spool_limit=self._spool_limit,
             overflow=self._overflow,
         )
-        answer = await _spawn_holder(folder, spec)
+        try:
+            answer = await _spawn_holder(folder, spec)
+        except OSError as error:
+            answer = Unable(
+                code="spawn-failed",
+                detail=f"the runner cannot start another process: {error.strerror}",
+                remedy="stop some sessions or other programs there",
+            )
         if isinstance(answer, Unable):
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise StartRefusedError(answer.code, answer.detail, answer.remedy)
