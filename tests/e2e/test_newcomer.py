@@ -35,11 +35,19 @@ class Up(World):
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "earthshine.cli", "up",
-                    "--port", str(self.port), "--state-dir", str(self.root / "state"),
+                    sys.executable,
+                    "-m",
+                    "earthshine.cli",
+                    "up",
+                    "--port",
+                    str(self.port),
+                    "--state-dir",
+                    str(self.root / "state"),
                 ],
-                stdout=log, stderr=log, env=environment,
-            )  # fmt: skip
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
 
     def down(self) -> int:
         """Ctrl-C."""
@@ -233,11 +241,17 @@ def test_a_hostile_preview_page_cannot_use_the_viewers_sign_in(
         {
             "agent": "command",
             "command": [
-                sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1",
-                "--directory", str(tmp_path),
+                sys.executable,
+                "-m",
+                "http.server",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--directory",
+                str(tmp_path),
             ],
         },
-    )  # fmt: skip
+    )
     wait_for(
         lambda: (
             httpx.get(f"http://127.0.0.1:{port}/").status_code == 200 if _listens(port) else False

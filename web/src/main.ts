@@ -1,0 +1,14 @@
+import "./sign-in-link";
+
+import "@fontsource-variable/jetbrains-mono/wght.css";
+import "./ui/styles/tokens.css";
+import "./ui/styles/base.css";
+
+import { router } from "./router";
+import { preferences } from "./store/preferences";
+import "./ui/app";
+import { followVisualViewport } from "./ui/visual-viewport";
+
+preferences.apply();
+router.listen();
+followVisualViewport();

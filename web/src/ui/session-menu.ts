@@ -1,0 +1,38 @@
+/** The "more" menu of a session: everything the bar has no room for. */
+
+import type { Session } from "../api/types";
+import { preferences } from "../store/preferences";
+import { isActive } from "../store/store";
+import type { Viewing } from "../terminal/viewing";
+import type { MenuItem } from "./menu";
+
+export function sessionMenu(session: Session, viewing: Viewing | null, perform: (action: string) => void): MenuItem[] {
+  const items: MenuItem[] = [];
+  const add = (label: string, action: string, more: Partial<MenuItem> = {}): void => {
+    items.push({ label, run: () => perform(action), ...more });
+  };
+  const control = viewing?.canControl ?? false;
+  const { fontSize } = preferences.current;
+  if (control && session.state === "running") {
+    add("Interrupt", "interrupt", { icon: "hand" });
+    add("Stop", "stop", { icon: "stop" });
+  }
+  if (control && viewing?.live && !viewing.leading && isActive(session)) {
+    add("Use my window's size", "lead", { icon: "expand", ...(viewing.leader ? { hint: `now ${viewing.leader}` } : {}) });
+  }
+  if (control && session.state === "running") add("Preview a port", "preview", { icon: "globe" });
+  add("Find", "search", { icon: "search", hint: "Ctrl-F" });
+  add("Timeline", "timeline", { icon: "timeline" });
+  add("Terminal text", "text", { icon: "copy" });
+  items.push(
+    { label: "Larger letters", hint: `${fontSize} px`, run: () => preferences.set({ fontSize: fontSize + 1 }) },
+    { label: "Smaller letters", run: () => preferences.set({ fontSize: fontSize - 1 }) },
+  );
+  if (control) {
+    add("Rename", "rename", { icon: "pencil" });
+    add("Start another like this", "again", { icon: "plus" });
+    if (isActive(session)) add("Kill", "kill", { icon: "close", danger: true });
+    else add("Delete", "delete", { icon: "trash", danger: true });
+  }
+  return items;
+}

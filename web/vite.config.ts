@@ -1,0 +1,29 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+import { licences } from "./licences.ts";
+
+export default defineConfig({
+  base: "/",
+  plugins: [licences(fileURLToPath(new URL(".", import.meta.url)))],
+  build: {
+    outDir: "../src/earthshine/control/ui/dist",
+    emptyOutDir: true,
+    target: "es2022",
+    // The server's content security policy allows neither inline scripts nor data: fonts.
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    sourcemap: false,
+    reportCompressedSize: false,
+    chunkSizeWarningLimit: 900,
+  },
+  server: {
+    proxy: {
+      "/api": { target: "http://127.0.0.1:7180", ws: true },
+    },
+  },
+  test: {
+    environment: "happy-dom",
+    include: ["tests/**/*.test.ts"],
+  },
+});
