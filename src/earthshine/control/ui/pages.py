@@ -57,6 +57,7 @@ def routes(form_targets: str) -> list[BaseRoute]:
         Mount("/assets", ForEver(StaticFiles(directory=assets, check_dir=False)), name="assets")
     )
     found.append(Route("/{name}", root_file, include_in_schema=False))
+    found.append(Route("/{rest:path}", nowhere, include_in_schema=False))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from earthshine.protocols.envelope import Attend
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import Condition, MessageError, Tail, ToHolder, Unpacker
 
@@ -28,6 +29,7 @@ class _Line:
         self.unpacker = Unpacker()
         self.out = bytearray()
         self.told = 0
+        self.attended = False
 
 
 class RunnerLines:
@@ -40,7 +42,7 @@ class RunnerLines:
         obey: Callable[[ToHolder], None],
         deserted: Callable[[], None],
     ) -> None:
-        """`deserted` is called when the last runner has gone."""
+        """`deserted` is called when a runner has gone and none that is left knows a leader."""
         self._selector = selector
         self._obey = obey
         self._deserted = deserted
@@ -93,7 +95,10 @@ class RunnerLines:
                 if not data:
                     raise ConnectionResetError
                 for body in line.unpacker.feed(data):
-                    self._obey(messages.to_holder.decode(body))
+                    message = messages.to_holder.decode(body)
+                    if isinstance(message, Attend):
+                        line.attended = message.attended
+                    self._obey(message)
         except BlockingIOError:
             return
         except (OSError, MessageError, msgspec.MsgspecError):
@@ -119,5 +124,6 @@ class RunnerLines:
         if self._lines.pop(line.sock.fileno(), None) is not None:
             self._selector.unregister(line.sock)
             line.sock.close()
-        if not self._lines:
+        # A runner that comes back may be here before its old line is seen to have ended.
+        if not any(other.attended for other in self._lines.values()):
             self._deserted()
