@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earthshine.control.problems import plain_problem
+
 DIST: Final = Path(__file__).parent / "dist"
 PAGES: Final = ("/", "/sessions/{rest:path}", "/runners", "/settings")
 """Paths that the UI itself routes."""
@@ -38,18 +40,25 @@ def routes(form_targets: str) -> list[BaseRoute]:
     }
 
     # Plain functions, which run in a thread: they look at files.
-    def page(_: Request) -> Response:
+    def page(_: Request, status: int = 200) -> Response:
         index = DIST / "index.html"
         if not index.is_file():
             return HTMLResponse(MISSING, status_code=503)
-        return FileResponse(index, headers=headers)
+        return FileResponse(index, status, headers=headers)
+
+    def nowhere(request: Request) -> Response:
+        """The UI has words for people who went astray; programs get a problem."""
+        wants_page = "text/html" in request.headers.get("accept", "")
+        if request.url.path.startswith("/api/") or not wants_page:
+            return plain_problem(404, "There is nothing at this address.", "not-found")
+        return page(request, 404)
 
     def root_file(request: Request) -> Response:
         name: str = request.path_params["name"]
         with contextlib.suppress(OSError):  # a name that is too long
             if "/" not in name and (DIST / name).is_file():
                 return FileResponse(DIST / name, headers={"Cache-Control": "no-cache"})
-        return Response(status_code=404)
+        return nowhere(request)
 
     found: list[BaseRoute] = [Route(path, page, include_in_schema=False) for path in PAGES]
     assets = DIST / "assets"
