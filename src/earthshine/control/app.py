@@ -75,6 +75,8 @@ class ControlPlane:
         self.preview_book = PreviewBook()
         self.announcer = Announcer(self.sessions, self.runners)
         self.tasks: asyncio.TaskGroup | None = None
+        self.stopping = False
+        """Set when the server has been told to end."""
         self.journal.on_change = self._session_changed
         self.directory.on_change = self._runner_changed
         self.sessions.on_removed = self.announcer.session_removed
@@ -129,6 +131,7 @@ class ControlPlane:
         for channel in self.book:
             if channel.record.runner_id == runner.id and not channel.record.is_final:
                 channel.wake(session=True)
+                self.sessions.attend_again(channel)
                 self.announcer.session_changed(channel)
 
     @contextlib.asynccontextmanager
@@ -206,7 +209,7 @@ def application(
     state.previews = previews
     state.public_url = public_url
     state.is_secure = public_url.startswith("https:")
-    state.stopping = False
+    state.is_stopping = lambda: plane.stopping
     app.router.routes.append(WebSocketRoute(revdial.PATH, FramedDialBack(plane.dialing)))
     app.router.routes.extend(pages.routes(form_targets))
     return SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed))

@@ -23,7 +23,7 @@ async def health() -> dict[str, str]:
 async def readiness(request: Request) -> dict[str, str] | Response:
     """The process can do its work: the database answers and can be written."""
     state = request.app.state
-    if state.stopping:
+    if state.is_stopping():
         return plain_problem(503, "The server is shutting down.", "stopping")
     if state.journal.failure is not None:
         return plain_problem(503, state.journal.failure, "store")

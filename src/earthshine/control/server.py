@@ -155,7 +155,7 @@ class Server:
             previews, targets = await self._previews(stack, plane, allowed, url)
             app = application(plane, allowed, url, previews, form_targets=targets)
             server = _Uvicorn(self._config(app, plane))
-            _stop_on_signal(server)
+            _stop_on_signal(server, plane)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[sock]))
                 await server.wait_started()
@@ -237,10 +237,14 @@ class Server:
         )
 
 
-def _stop_on_signal(server: _Uvicorn) -> None:
+def _stop_on_signal(server: _Uvicorn, plane: ControlPlane) -> None:
+    def stop() -> None:
+        plane.stopping = True
+        server.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
 
 
 def _text(path: Path | None) -> str | None:

@@ -32,6 +32,6 @@ class Backoff:
 
     def next(self) -> float:
         """Seconds to wait now."""
-        bound = min(self._longest, self._first * 2 ** min(self._attempts, 16))
+        bound = min(self._longest, self._first * 2.0 ** min(self._attempts, 16))
         self._attempts += 1
         return bound * (0.2 + 0.8 * self._random())

@@ -14,11 +14,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from earthshine.control.errors import ConflictError, RunnerUnavailableError, TooManyError
 from earthshine.protocols import envelope
-from earthshine.protocols.envelope import Ack, Control, ControlPayload, Done, Frame, Refused
+from earthshine.protocols.envelope import Ack, Control, ControlPayload, Done, Frame, Refused, Start
 from earthshine.protocols.link import Link, Role
 
 REQUEST_TIMEOUT: Final = 30.0
-"""Seconds a runner has to answer a command: a large worktree takes a while."""
+"""Seconds a runner has to answer a command."""
+START_TIMEOUT: Final = 150.0
+"""Seconds it has to start a session: the worktree of a large repository takes a while."""
 MAX_REQUESTS: Final = 256
 """Commands that may wait for one runner's answer."""
 FLUSH: Final = 1.0
@@ -144,7 +146,8 @@ class RunnerConnection:
         named = msgspec.structs.replace(command, request_id=request_id)
         try:
             self.post(Control(session_id=session_id, payload=named))
-            async with asyncio.timeout(REQUEST_TIMEOUT):
+            limit = START_TIMEOUT if isinstance(command, Start) else REQUEST_TIMEOUT
+            async with asyncio.timeout(limit):
                 return await answer
         except TimeoutError:
             raise RunnerUnavailableError(

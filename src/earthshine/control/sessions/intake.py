@@ -19,6 +19,8 @@ from earthshine.protocols import events
 from earthshine.protocols.envelope import ControlHello, Position, SessionCondition, SpoolPosition
 from earthshine.protocols.events import Event
 
+MAX_WORDS: Final = 1000
+"""Characters of what a runner says about a session."""
 STARTING: Final = timedelta(seconds=60)
 """How long a session that was asked for may be unknown to its runner."""
 log = logging.getLogger(__name__)
@@ -108,6 +110,10 @@ class SessionIntake:
         channel = self._book.live(session_id)
         if channel is None or channel.record.runner_id != runner_id:
             return
-        channel.condition = condition
+        channel.condition = SessionCondition(
+            code=condition.code[:64],
+            detail=condition.detail[:MAX_WORDS],
+            remedy=condition.remedy[:MAX_WORDS] if condition.remedy else None,
+        )
         channel.wake(session=True)
         self._journal.on_change(channel)

@@ -361,6 +361,11 @@ class SessionService:
         if viewer is not None and viewer.size is not None:
             self._try(lambda: self.resize_terminal(channel, *viewer.size))  # type: ignore[misc]
 
+    def attend_again(self, channel: Channel) -> None:
+        """The runner has come back: its holders take nobody for attending until told."""
+        if channel.leader is not None:
+            self._attend(channel, attended=True)
+
     def _attend(self, channel: Channel, *, attended: bool) -> None:
         record = channel.record
         self._try(

@@ -88,6 +88,9 @@ class SpoolReader:
             if batch is not None:
                 return batch
             if following.first_seq > self.seq + 1:
+                # Listing a folder is not atomic: only what two listings miss is missing.
+                following = self._following(self._segment) or following
+            if following.first_seq > self.seq + 1:
                 return self._gap(following, now)
             self.close()
         return None

@@ -1,0 +1,72 @@
+"""What all tests share: waiting for a condition, and catching blocking calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster
+from hypothesis import settings
+
+# How long one example takes says more about what else runs on the machine than about the code.
+settings.register_profile("earthshine", deadline=None)
+settings.load_profile("earthshine")
+
+PATIENCE = 15.0
+"""Seconds after which a condition counts as never coming true."""
+STEP = 0.005
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Awaitable[Any]]:
+    """`await eventually(condition)`: its first true value. AssertionError after `seconds`."""
+
+    async def wait(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"never became true: {condition}"
+            await asyncio.sleep(STEP)
+        return value
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., Any]:
+    """`eventually` for tests without an event loop."""
+
+    def wait(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"never became true: {condition}"
+            time.sleep(STEP)
+        return value
+
+    return wait
+
+
+@pytest.fixture
+def no_blocking() -> Iterator[BlockBuster]:
+    """Blocking calls that Earthshine's code makes on the event loop are errors.
+
+    Allowed: opening, reading and listing spools and a holder's socket folder in `held.py` (small,
+    and in the page cache), what Prometheus' library reads from /proc, and what is done once, before
+    or after anything is served.
+    """
+    blockbuster = BlockBuster("earthshine")
+    for function in blockbuster.functions.values():
+        function.can_block_in(
+            "earthshine/runner/sessions/held.py",
+            {"_read", "position", "_follow", "close", "seek", "resume"},
+        )
+        function.can_block_in("earthshine/control/db/engine.py", {"__init__", "_upgrade"})
+        function.can_block_in("earthshine/net/relay.py", {"start", "close"})
+        function.can_block_in("prometheus_client/process_collector.py", {"collect"})
+    blockbuster.activate()
+    try:
+        yield blockbuster
+    finally:
+        blockbuster.deactivate()
