@@ -10,7 +10,7 @@ UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -not -na
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run test bench lock ui lint types clean
+.PHONY: help run test bench wheel lock ui lint types clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ test: .packages-test $(VENV)/.dev $(UI) ## Run every check and every test
 
 bench: .packages-test $(VENV)/.dev $(UI) ## Measure, beside peers and the machine's limits
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+wheel: .packages-run $(VENV)/.run $(UI) ## Build dist/earthshine-*.whl, with the UI in it, for other machines
+	@$(BIN)/python -m hatchling build -t wheel
 
 lint: $(VENV)/.dev ## Format, lint and check the direction of imports
 	$(BIN)/ruff format --check

@@ -53,10 +53,13 @@ def machine() -> dict[str, Any]:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=list(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="one round of each")
     parser.add_argument("--record", action="store_true", help="write to benchmarks/results")
     options = parser.parse_args()
+    unknown = set(options.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"there is no benchmark called {', '.join(sorted(unknown))}")
     if shutil.which("sshd", path="/usr/sbin:/usr/bin") is None:
         print("sshd is not installed: apt-get install openssh-server", file=sys.stderr)
         return 1
