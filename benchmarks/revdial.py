@@ -1,6 +1,6 @@
 """Reverse dial beside `ssh -R` and a direct loopback connection, in the same run.
 
-    python benchmarks/revdial.py [--rounds N] [--seconds S]
+    python -m benchmarks.revdial [--rounds N] [--seconds S]
 
 The way measured: entry socket -> control plane process -> runner process -> target process. For
 `ssh -R`: entry socket -> sshd -> ssh -> target, with an sshd, keys and configuration of its own.
@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import platform
-import shutil
 import socket
 import statistics
 import subprocess
@@ -28,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from benchmarks.local_ssh import free_port, local_sshd, wait_for_port
 
 HERE = Path(__file__).resolve().parent
 PEERS = str(HERE / "revdial_peers.py")
@@ -169,7 +170,7 @@ def ping(way: Way, count: int, name: str) -> None:
 def ping_beside_bulk(way: Way, seconds: float) -> None:
     """The same while another process downloads as fast as it can over the same way."""
     load = subprocess.Popen(
-        [sys.executable, __file__, "load", str(way.port)], stdin=subprocess.PIPE,
+        [sys.executable, "-m", "benchmarks.revdial", "load", str(way.port)], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )  # fmt: skip
     assert load.stdin is not None
@@ -259,50 +260,15 @@ def _reverse_dial(
 
 def _ssh(stack: contextlib.ExitStack, folder: Path, port: int, cipher: str | None) -> Way:
     """Its own sshd and ssh, ended by process id."""
-    if not (folder / "host").exists():
-        for name in ("host", "user"):
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)],
-                check=True,
-            )
-        shutil.copy(folder / "user.pub", folder / "authorized")
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it
-    sshd_port, remote = _free_port(), _free_port()
-    config = folder / f"sshd-{sshd_port}"
-    config.write_text(
-        f"Port {sshd_port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
-        f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-        "PasswordAuthentication no\nPermitRootLogin prohibit-password\nAllowTcpForwarding yes\n"
-    )
-    sshd = _spawn(stack, ["/usr/sbin/sshd", "-D", "-e", "-q", "-f", str(config)])
-    _wait_for(sshd_port)
-    argv = [
-        "ssh", "-F", "none", "-N", "-i", str(folder / "user"), "-p", str(sshd_port),
-        "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={folder}/known",
-        "-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
-        "-R", f"127.0.0.1:{remote}:127.0.0.1:{port}", "127.0.0.1",
-    ]  # fmt: skip
-    if cipher:
-        argv[1:1] = ["-c", cipher]
-    ssh = _spawn(stack, argv)
-    _wait_for(remote)
+    keys = folder / f"ssh-{cipher or 'default'}"
+    keys.mkdir()
+    sshd = stack.enter_context(local_sshd(keys))
+    remote = free_port()
+    options = ["-c", cipher] if cipher else []
+    forward = f"127.0.0.1:{remote}:127.0.0.1:{port}"
+    ssh = _spawn(stack, [*sshd.command, *options, "-N", "-R", forward, "127.0.0.1"])
+    wait_for_port(remote)
     return Way(f"ssh -R{f' ({cipher})' if cipher else ''}", remote, [sshd.pid], [ssh.pid])
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"nothing listens on port {port}")
 
 
 @contextlib.contextmanager
@@ -310,7 +276,7 @@ def _ways() -> Iterator[tuple[list[Way], dict[str, str]]]:
     missing: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="es-bench-")))
-        destination = _spawn(stack, [sys.executable, __file__, "target"])
+        destination = _spawn(stack, [sys.executable, "-m", "benchmarks.revdial", "target"])
         port = int(_line(destination))
         ways = [
             Way("direct", port),

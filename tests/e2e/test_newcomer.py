@@ -181,7 +181,32 @@ def test_what_cannot_start_says_why_and_what_to_do(
     assert view["reason"]["remedy"]
     page = newcomer.context.new_page()
     EarthshinePages(page, up.url).open_session(view["id"])
-    expect(page.locator("es-ending")).to_contain_text(words)
+    expect(page.locator("es-ending")).to_contain_text(re.compile(words, re.IGNORECASE))
+    page.close()
+
+
+ASKS = r"""
+printf '\033]7501;state=blocked:id=q\007Allow it? '; read answer
+printf '\033]7501;state=working:id=q\007answered-%s\n' "$answer"; read prompt
+printf 'prompted-%s\n' "$prompt"
+"""
+
+
+def test_a_prompt_waits_while_the_agent_asks_and_the_page_says_so(
+    up: Up, newcomer: Page, shots: Path
+) -> None:
+    page = newcomer.context.new_page()
+    view = up.api("POST", "/sessions", {"agent": "command", "command": ["bash", "-c", ASKS]})
+    session = EarthshinePages(page, up.url).open_session(view["id"]).wait_live()
+    session.wait_text("Allow it?")
+    session.send_prompt("carry on")
+    condition = page.locator("es-condition")
+    expect(condition).to_contain_text("The agent asks something")
+    page.screenshot(path=shots / "newcomer-7-asks.png")
+    session.type("yes\n")
+    session.wait_text("answered-yes")
+    session.wait_text("prompted-carry on")
+    expect(condition).to_have_count(0)
     page.close()
 
 

@@ -1,6 +1,7 @@
 import "./sign-in-link";
 
 import "@fontsource-variable/jetbrains-mono/wght.css";
+import "./ui/styles/symbols.css";
 import "./ui/styles/tokens.css";
 import "./ui/styles/base.css";
 

@@ -3,7 +3,7 @@
 import type { ITheme } from "@xterm/xterm";
 
 export const FONT_FAMILY =
-  '"JetBrains Mono Variable", ui-monospace, "SF Mono", "Cascadia Mono", Menlo, "DejaVu Sans Mono", monospace';
+  '"JetBrains Mono Variable", ui-monospace, "SF Mono", "Cascadia Mono", Menlo, "DejaVu Sans Mono", "Terminal Symbols", monospace';
 
 const dark: ITheme = {
   background: "#0b0e14",

@@ -4,7 +4,7 @@ import { LitElement, css, html, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 
 import type { Session } from "../api/types";
-import { duration } from "./format";
+import { duration, sentence } from "./format";
 import { icon } from "./icons";
 import { marked } from "./marked";
 import { endingOf, statusOf } from "./status";
@@ -71,9 +71,9 @@ export class Ending extends LitElement {
     const remedy = session.state === "failed" ? session.reason?.remedy : "";
     return html`<span class="sign ${tone}">${icon(tone === "bad" ? "warning" : tone === "ok" ? "check" : "stop")}</span>
       <div class="text" role="status">
-        <strong>${endingOf(session, this.stoppedBy)}</strong>
+        <strong>${sentence(endingOf(session, this.stoppedBy))}</strong>
         <div class="more">
-          ${remedy ? marked(remedy) : (took ? `It ran for ${took}. The whole log is kept.` : "The whole log is kept.")}
+          ${remedy ? marked(sentence(remedy)) : (took ? `It ran for ${took}. The whole log is kept.` : "The whole log is kept.")}
         </div>
       </div>
       ${this.canControl

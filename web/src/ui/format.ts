@@ -73,3 +73,8 @@ const signals: Record<number, string> = { 1: "SIGHUP", 2: "SIGINT", 6: "SIGABRT"
 export function signalName(signal: number): string {
   return signals[signal] ?? `signal ${signal}`;
 }
+
+/** Words of the server as a sentence of their own. */
+export function sentence(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

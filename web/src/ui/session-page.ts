@@ -20,6 +20,7 @@ import type { ExtraKey } from "../terminal/keys";
 import type { Destination } from "../terminal/links";
 import { Viewing } from "../terminal/viewing";
 import { confirm } from "./confirm";
+import "./condition";
 import "./ending";
 import { size } from "./format";
 import "./key-row";
@@ -76,14 +77,19 @@ export class SessionPage extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback();
     addEventListener("keydown", this.pageKey);
+    document.fonts.addEventListener("loadingdone", this.fontsArrived);
     if (this.hasUpdated && !this.viewing) this.view();
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     removeEventListener("keydown", this.pageKey);
+    document.fonts.removeEventListener("loadingdone", this.fontsArrived);
     this.leave();
   }
+
+  /** The terminal draws letters once and keeps the picture; fonts for rare signs come later. */
+  private readonly fontsArrived = (): void => this.viewing?.terminal?.fontsArrived();
 
   private view(): void {
     this.leave();
@@ -99,7 +105,7 @@ export class SessionPage extends LitElement {
     this.viewing = viewing;
     viewing.addEventListener("change", this.viewingChanged);
     viewing.open(this.host);
-    void document.fonts.load('13px "JetBrains Mono Variable"').then(() => viewing.terminal?.fontsArrived());
+    void document.fonts.load('13px "JetBrains Mono Variable"').then(this.fontsArrived);
     this.wantsFocus = !matchMedia("(pointer: coarse)").matches;
     this.requestUpdate();
   }
@@ -297,7 +303,8 @@ export class SessionPage extends LitElement {
     }
     const why = viewing?.canControl === false && viewing.live ? "You may watch this session, but not write to it" : "";
     const touch = matchMedia("(pointer: coarse)").matches;
-    return html`${touch && !why
+    return html`${session.reason ? html`<es-condition .reason=${session.reason}></es-condition>` : nothing}
+      ${touch && !why
         ? html`<es-key-row
             ?ctrlArmed=${viewing?.terminal?.ctrlArmed ?? false}
             @press=${(event: CustomEvent<ExtraKey>) => this.pressExtra(event.detail)}

@@ -22,6 +22,7 @@ export function statusOf(session: Session, now = Date.now()): StatusText {
       return { label: "Starting", tone: "warn", busy: true };
     case "running": {
       if (!session.runnerConnected) return { label: "Runner away", tone: "warn", ...still };
+      if (session.reason) return { label: session.reason.code === "asking" ? "Asks you" : "Held up", tone: "warn", ...still };
       const quiet = since(session.lastOutputAt, now);
       const busy = quiet !== null && quiet < BUSY_MS;
       return { label: busy ? "Working" : "Quiet", tone: busy ? "ok" : "quiet", busy };

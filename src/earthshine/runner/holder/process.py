@@ -50,7 +50,13 @@ PROMPT_LATEST: Final = 8.0
 REMEMBERED_COMMANDS: Final = 1024
 MAX_SHOWN: Final = 6 * 1024
 """Characters of the command that the log shows: an entry has room for them however escaped."""
+_OK: Final = Condition(code="ok")
 _ASKING: Final = Condition(
+    code="asking",
+    detail="the agent asks something in its terminal",
+    remedy="answer there",
+)
+_HOLDING_BACK: Final = Condition(
     code="asking",
     detail="the agent asks something in its terminal; the prompt is typed after the answer",
     remedy="answer in the terminal, or interrupt to turn the question down",
@@ -225,7 +231,7 @@ class Holder:
         self._unwritten = None
         self._append(kind, data)
         if self._unwritten is None:
-            self._lines.announce(Condition(code="ok"))
+            self._lines.announce(_OK)
             self._watch_terminal()
 
     def _note(self, detail: events.Detail) -> None:
@@ -278,10 +284,9 @@ class Holder:
         if due is not None and now + due > self._prompts_at:
             self._prompts_at = now + due
             self._timers.after(due, self._type_prompts)
-        if self._prompts.held_up and self._lines.condition.code == "ok":
-            self._lines.announce(_ASKING)
-        elif self._lines.condition is _ASKING and not self._prompts.held_up:
-            self._lines.announce(Condition(code="ok"))
+        if self._lines.condition.code in {"ok", "asking"}:
+            asking = _HOLDING_BACK if self._prompts.held_up else _ASKING
+            self._lines.announce(asking if self._queries.asking else _OK)
 
     def _first_prompt(self, latest: float) -> None:
         now = time.monotonic()
@@ -363,7 +368,7 @@ class Holder:
             case Acked():
                 self._writer.acked(message.seq)
                 if self._lines.condition.code == "spool-full" and not self._writer.full:
-                    self._lines.announce(Condition(code="ok"))
+                    self._lines.announce(_OK)
                 self._watch_terminal()
             case Prompt() if self._is_new(message.command_id):
                 self._note(_prompted(message))
