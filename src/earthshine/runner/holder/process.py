@@ -268,6 +268,8 @@ class Holder:
                 self._input.clear()
                 return
             del self._input[:written]
+        if self._lines.condition.code == "input-full":
+            self._lines.announce(_OK)
 
     def _paste(self, text: str) -> None:
         if self._prompts.add(text):

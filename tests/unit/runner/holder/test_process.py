@@ -260,6 +260,21 @@ def test_input_that_nobody_reads_is_bounded_and_said(held):
         pass
     assert isinstance(condition, Condition)
     assert condition.code == "input-full"
+
+
+def test_a_program_that_reads_again_is_no_longer_held_up(held):
+    code = (
+        "print('ready', end='', flush=True)\nimport time; time.sleep(1)\n"
+        "while True: os.read(0, 65536)"
+    )
+    held.start(python(code))
+    held.until_printed(b"ready")
+    line = held.line()
+    for _ in range(6):
+        line.say(Input(data=b"v" * 1024 * 1024))
+    while line.hear(Condition).code != "input-full":
+        pass
+    assert line.hear(Condition) == Condition(code="ok")
     line.say(stop("kill"))
     held.end()
 
