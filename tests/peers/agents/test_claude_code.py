@@ -102,7 +102,9 @@ async def test_a_session_from_first_prompt_to_the_end(here, work, model, eventua
     await screen.until("The stars can wait.")
 
     ended = await session.stop()
-    assert (ended["state"], ended["exitCode"]) == ("exited", 128 + 15)
+    assert ended["state"] == "exited"
+    # A stop sends SIGHUP and SIGTERM; it is the agent's affair which one it heeds first.
+    assert ended["exitCode"] in {128 + 1, 128 + 15}
     assert session.kinds == [
         "started",
         *["prompted"] * 4,
