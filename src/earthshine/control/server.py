@@ -38,8 +38,6 @@ NOT_SENT_LOW_WATER: Final = 256 * 1024
 """Bytes in the kernel's send queue above which we wait, so that a slow line holds little of ours
 and what is typed is seen soon."""
 SHUTDOWN_TRIES: Final = 100
-HEAD_LIMIT: Final = 32 * 1024
-"""Bytes of a request's head."""
 log = logging.getLogger(__name__)
 
 
@@ -230,7 +228,6 @@ class Server:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            h11_max_incomplete_event_size=HEAD_LIMIT,
             timeout_graceful_shutdown=int(settings.shutdown_grace) or 1,
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,

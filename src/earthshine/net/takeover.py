@@ -19,8 +19,16 @@ from .handover import ConnectionEndedError, Handover
 
 logger = logging.getLogger(__name__)
 
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of a request's head, above what one read delivers at once: uvicorn's parser knows no limit."""
 TAKEOVER_SECONDS: Final = 60.0
 """A take-over that has neither answered nor detached by then is ended."""
+
+
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class TakeoverProtocol(HttpToolsProtocol):
     """Base: subclasses say which requests they claim, and serve them."""
 
     _tail: bytes = b""
+    _in_head = False
+    _head_bytes = 0
 
     def claims(self, request: UpgradeRequest) -> bool:
         """Whether this Upgrade request is ours; others go on to the application."""
@@ -65,6 +75,20 @@ class TakeoverProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._tail = (self._tail + data[-4:])[-4:]
         super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_HEAD_TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def _should_upgrade(self) -> bool:
         return self._claimed() is not None or super()._should_upgrade()
