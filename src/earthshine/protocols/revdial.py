@@ -49,7 +49,6 @@ MAX_DESTINATION_CHARS: Final = 300
 MAX_UNIX_PATH_BYTES: Final = 107
 """sun_path less its NUL, unix(7)."""
 MAX_SPARES_PER_COMMAND: Final = 4
-MAX_DETAIL_CHARS: Final = 500
 
 PREAMBLE_VERSION: Final = 1
 PREAMBLE_HEADER_BYTES: Final = 3
@@ -209,10 +208,6 @@ class DialFailed(msgspec.Struct, frozen=True, tag_field="action", tag="dial-fail
     dial_id: str
     fault: DialFault
     detail: str = ""
-
-
-ToRunner = Dial | DialSpares
-FromRunner = DialFailed
 
 
 # --- Spares ---------------------------------------------------------------------------------------

@@ -101,7 +101,6 @@ class DialedStream:
         self.destination = destination
         self._connection = connection
         self._relayed: Stream | None = None
-        self.aborted = False
 
     def take(self) -> Detached:
         """The socket, and bytes that were read from it already."""
@@ -134,7 +133,6 @@ class DialedStream:
 
     def abort(self) -> None:
         """End the stream at once, whoever uses it."""
-        self.aborted = True
         if self._relayed is not None:
             self._relayed.abort()
             return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import Counter
@@ -24,7 +23,6 @@ from .pages import Page
 
 RECHECK_SECONDS: Final = 10.0
 """A permission that was taken away ends a visit within this time."""
-TOO_LONG: Final = Page(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Too large", "Too many headers.")
 
 REQUESTS = Counter("earthshine_preview_requests", "Requests to previews, by fate", ["fate"])
 

@@ -30,7 +30,6 @@ from .websocket import Sockets, preview_protocol
 
 KEEP_ALIVE_SECONDS: Final = 30
 STOP_SECONDS: Final = 2.0
-MAX_HEAD_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from earthshine import __version__
 from earthshine.control import metrics
 from earthshine.control.errors import DomainError
+from earthshine.control.problems import plain_problem
 from earthshine.control.runners.connection import RunnerConnection
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.protocols import envelope
@@ -42,7 +43,6 @@ from earthshine.protocols.link import refusal
 from earthshine.protocols.replay import HoleError
 from earthshine.protocols.revdial import DialFailed
 
-CLOSE_REFUSED: Final = 4003
 CLOSE_PROTOCOL: Final = 4009
 CLOSE_CONFLICT: Final = 4012
 TICK: Final = 1.0
@@ -236,8 +236,6 @@ def hello_of(positions: list[Any], unknown: list[str]) -> ControlHello:
 
 async def deny(websocket: WebSocket, status: int, words: str) -> None:
     """Refuse the handshake with an HTTP status."""
-    from earthshine.control.problems import plain_problem  # noqa: PLC0415 - it knows all rooms
-
     await websocket.send_denial_response(plain_problem(status, words))
 
 
