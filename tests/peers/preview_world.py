@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from earthshine.control.access import Actor, Permission
+from earthshine.control.access import Actor, Permission, Role
 from earthshine.control.errors import NotAllowedError
 from earthshine.control.previews.book import PreviewBook
 from earthshine.control.previews.listener import PreviewListener, PreviewSettings
@@ -14,8 +14,8 @@ from earthshine.control.previews.service import PreviewService
 from tests.peers.revdial_world import World, world
 
 CONTROL_ORIGIN = "http://127.0.0.1:7180"
-ANNA = Actor("p1", "Anna", is_admin=False, sign_in_id="s1")
-BEN = Actor("p2", "Ben", is_admin=False, sign_in_id="s2")
+ANNA = Actor("p1", "Anna", Role.MEMBER, sign_in_id="s1")
+BEN = Actor("p2", "Ben", Role.MEMBER, sign_in_id="s2")
 
 
 class Rules:

@@ -16,12 +16,14 @@ from earthshine import __version__
 from earthshine.control import health, problems
 from earthshine.control.accounts.routes import router as accounts_router
 from earthshine.control.accounts.service import AccountService
-from earthshine.control.authorization import OwnerAccess
+from earthshine.control.audit.kinds import NoTrail, Trail
+from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
 from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
+from earthshine.control.origin import KnowsOrigin
 from earthshine.control.origins import AllowedOrigins, OriginGuard, SecurityHeaders
 from earthshine.control.previews.book import PreviewBook
 from earthshine.control.previews.listener import PreviewListener, PreviewSettings
@@ -38,6 +40,7 @@ from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
 from earthshine.control.sockets import SignedInSockets
+from earthshine.control.throttle import Throttle
 from earthshine.control.ui import pages
 from earthshine.control.updates import SUBPROTOCOL as UPDATES_SUBPROTOCOL
 from earthshine.control.updates import Announcer
@@ -54,7 +57,9 @@ class ControlPlane:
         self.database = database
         storage = SessionStorage(database)
         self.book = ChannelBook(storage.load)
-        self.access = OwnerAccess(self._owner)
+        self.access = Authorization(self._session_role, self._possession)
+        self.throttle = Throttle()
+        self.trail: Trail = NoTrail()
         self.accounts = AccountService(database, self.access)
         self.registry = ConnectionRegistry()
         self.directory = RunnerDirectory(database, self.registry)
@@ -81,9 +86,15 @@ class ControlPlane:
         self.directory.on_change = self._runner_changed
         self.sessions.on_removed = self.announcer.session_removed
 
-    async def _owner(self, session_id: str) -> str | None:
+    async def _session_role(self, session_id: str, person_id: str) -> SessionRole | None:
         channel = await self.book.open(session_id)
-        return None if channel is None else channel.record.owner_id
+        if channel is not None and channel.record.owner_id == person_id:
+            return SessionRole.OWNER
+        return None
+
+    def _possession(self, runner_id: str) -> RunnerPossession | None:
+        known = self.directory.known(runner_id) is not None
+        return RunnerPossession(owner_id=None, shared=True) if known else None
 
     def _running_sessions(self, runner_id: str) -> int:
         return sum(
@@ -212,7 +223,7 @@ def application(
     state.is_stopping = lambda: plane.stopping
     app.router.routes.append(WebSocketRoute(revdial.PATH, FramedDialBack(plane.dialing)))
     app.router.routes.extend(pages.routes(form_targets))
-    return SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed))
+    return KnowsOrigin(SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed)))
 
 
 class RunnerDoor:

@@ -63,10 +63,16 @@ class GoneError(DomainError):
 
 
 class TooManyError(DomainError):
-    """A stated limit has been reached."""
+    """A stated limit has been reached; where waiting helps, for how many seconds."""
 
     code = "too-many"
     title = "Too many"
+
+    def __init__(
+        self, detail: str, *, remedy: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail, remedy=remedy)
+        self.retry_after = retry_after
 
 
 class RunnerUnavailableError(DomainError):

@@ -36,3 +36,9 @@ COMMIT_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
     registry=registry,
 )
+THROTTLED = Counter(
+    "earthshine_throttled",
+    "Attempts refused because there were too many",
+    ["check"],
+    registry=registry,
+)

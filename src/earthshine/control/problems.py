@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -111,7 +112,10 @@ def of(error: DomainError) -> Problem:
 
 async def _on_domain_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
-    return answer(of(error))
+    response = answer(of(error))
+    if isinstance(error, TooManyError) and error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return response
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:

@@ -1,9 +1,9 @@
 import pytest
 
-from earthshine.control.access import RULE, Actor, Permission, permits
+from earthshine.control.access import RULE, Actor, Permission, Role, permits
 from earthshine.control.errors import NotAllowedError
 
-ANNA = Actor("p", "Anna", is_admin=False, sign_in_id="s")
+ANNA = Actor("p", "Anna", Role.MEMBER, sign_in_id="s")
 
 
 class FakeAccess:

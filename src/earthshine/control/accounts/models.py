@@ -15,7 +15,8 @@ class Person(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
-    is_admin: Mapped[bool]
+    role: Mapped[str] = mapped_column(String(16))
+    """A `access.Role`."""
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.access import Access, Actor, Permission, Role, permits
 from earthshine.control.accounts.models import Person, SignInCodeRow, SignInRow
 from earthshine.control.accounts.schemas import SignInCode
 from earthshine.control.db.engine import Database
@@ -61,17 +61,21 @@ class AccountService:
     async def ensure_owner(self, name: str) -> Actor:
         """The first admin; made at the first start."""
         async with self._database.write() as connection:
-            query = select(Person.__table__).where(Person.is_admin).order_by(Person.created_at)
+            query = (
+                select(Person.__table__)
+                .where(Person.role == Role.ADMIN)
+                .order_by(Person.created_at)
+            )
             row = (await connection.execute(query)).first()
             if row is None:
                 person_id = secrets.token_hex(8)
                 await connection.execute(
                     insert(Person).values(
-                        id=person_id, name=name, is_admin=True, created_at=datetime.now(UTC)
+                        id=person_id, name=name, role=Role.ADMIN, created_at=datetime.now(UTC)
                     )
                 )
-                return Actor(person_id, name, is_admin=True, sign_in_id="")
-        return Actor(row.id, row.name, is_admin=True, sign_in_id="")
+                return Actor(person_id, name, Role.ADMIN, sign_in_id="")
+        return Actor(row.id, row.name, Role.ADMIN, sign_in_id="")
 
     async def name(self, person_id: str) -> str:
         """A person's name."""
@@ -90,14 +94,14 @@ class AccountService:
                 found = secrets.token_hex(8)
                 await connection.execute(
                     insert(Person).values(
-                        id=found, name=name, is_admin=False, created_at=datetime.now(UTC)
+                        id=found, name=name, role=Role.MEMBER, created_at=datetime.now(UTC)
                     )
                 )
         return str(found)
 
     # --- one-time codes --------------------------------------------------------------------------
 
-    @permits(Permission.EVERYONE)
+    @permits(Permission.ACCOUNT)
     async def sign_in_code(self, actor: Actor, person: str, url: str) -> SignInCode:
         """A link that signs somebody in once: oneself, or, for an admin, anybody."""
         person_id = actor.person_id
@@ -177,7 +181,7 @@ class AccountService:
         now = datetime.now(UTC)
         known = self._cache.get(key)
         if known is None:
-            columns = (SignInRow.id, SignInRow.expires_at, Person.id, Person.name, Person.is_admin)
+            columns = (SignInRow.id, SignInRow.expires_at, Person.id, Person.name, Person.role)
             query = (
                 select(*columns)
                 .join(Person, Person.id == SignInRow.person_id)
@@ -188,8 +192,8 @@ class AccountService:
                 row = (await connection.execute(query)).first()
             if row is None:
                 raise _sign_in_required()
-            sign_in_id, expires, person_id, name, is_admin = row
-            known = (Actor(person_id, name, is_admin, sign_in_id), expires)
+            sign_in_id, expires, person_id, name, role = row
+            known = (Actor(person_id, name, Role(role), sign_in_id), expires)
             if sign_outs == self._sign_outs:  # else it may be this one that has ended meanwhile
                 if len(self._cache) >= MAX_CACHED:
                     self._cache.pop(next(iter(self._cache)))

@@ -23,7 +23,7 @@ class RunnerService:
         self._directory = directory
         self._running = running
 
-    @permits(Permission.EVERYONE)
+    @permits(Permission.MEMBER)
     async def list(self, actor: Actor) -> RunnerList:  # noqa: ARG002
         """All runners, connected ones first."""
         runners = sorted(self._directory, key=lambda r: (not r.is_connected, r.name, r.id))

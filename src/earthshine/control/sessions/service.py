@@ -72,7 +72,7 @@ class SessionService:
 
     # --- starting --------------------------------------------------------------------------------
 
-    @permits(Permission.EVERYONE)
+    @permits(Permission.SESSION_START)
     async def start(self, actor: Actor, request: StartSession) -> SessionView:
         """Start an agent; returns when the runner has it under way or has said why not."""
         async with self._adding:  # the same request may come twice at once
@@ -182,7 +182,7 @@ class SessionService:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    @permits(Permission.EVERYONE)
+    @permits(Permission.SESSION_LIST)
     async def list(
         self, actor: Actor, which: Filter, limit: int, cursor: str | None
     ) -> SessionList:

@@ -3,10 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from earthshine.control.access import Actor, Permission
 from earthshine.control.accounts import service
 from earthshine.control.accounts.service import AccountService
-from earthshine.control.authorization import OwnerAccess
+from earthshine.control.authorization import Authorization
 from earthshine.control.errors import (
     GoneError,
     InvalidRequestError,
@@ -16,13 +15,13 @@ from earthshine.control.errors import (
 )
 
 
-async def nobody(_):
+async def nobody(*_):
     return None
 
 
 @pytest.fixture
 def accounts(database):
-    return AccountService(database, OwnerAccess(nobody))
+    return AccountService(database, Authorization(nobody, lambda _: None))
 
 
 @pytest.fixture
@@ -199,25 +198,3 @@ async def test_tokens_that_cannot_be(here, token):
         header = f"Bearer {token}".encode("latin-1")
         answer = await client.get("/api/v1/me", headers=[(b"authorization", header)])
         assert answer.status_code == 401
-
-
-async def test_who_may_do_what():
-    async def owner_of(session_id):
-        return {"s1": "anna"}.get(session_id)
-
-    access = OwnerAccess(owner_of)
-    anna = Actor("anna", "Anna", is_admin=False, sign_in_id="1")
-    ben = Actor("ben", "Ben", is_admin=False, sign_in_id="2")
-    admin = Actor("root", "Root", is_admin=True, sign_in_id="3")
-    for permission in Permission:
-        await access.require(admin, permission, "s1")
-    for permission in (Permission.SESSION_VIEW, Permission.SESSION_CONTROL, Permission.SESSION_OWN):
-        await access.require(anna, permission, "s1")
-        for actor, session in ((ben, "s1"), (anna, "s2"), (anna, None)):
-            with pytest.raises(Exception, match="no such session"):
-                await access.require(actor, permission, session)
-    for actor in (anna, ben):
-        await access.require(actor, Permission.EVERYONE, None)
-        await access.require(actor, Permission.RUNNER_USE, "r")
-        with pytest.raises(NotAllowedError):
-            await access.require(actor, Permission.ADMIN, None)

@@ -65,7 +65,7 @@ async def test_migrations_can_be_undone(fresh, no_blocking):
 
 
 def person(name, **values):
-    row = {"id": name, "name": name, "is_admin": False, "created_at": datetime.now(UTC)}
+    row = {"id": name, "name": name, "role": "member", "created_at": datetime.now(UTC)}
     return insert(Person).values(row | values)
 
 

@@ -5,14 +5,14 @@ import pytest
 from fastapi import FastAPI
 
 from earthshine.control import problems
-from earthshine.control.access import Actor
+from earthshine.control.access import Actor, Role
 from earthshine.control.credentials import current_actor
 from earthshine.control.errors import NotFoundError
 from earthshine.control.previews.book import PreviewBook
 from earthshine.control.previews.routes import router
 from earthshine.control.previews.service import PreviewService
 
-ANNA = Actor("p1", "Anna", is_admin=False, sign_in_id="s1")
+ANNA = Actor("p1", "Anna", Role.MEMBER, sign_in_id="s1")
 
 
 class OneSession:
