@@ -63,7 +63,12 @@ FROM_DESKTOP = [
     Statistics(capture_ms=1, encode_ms=4, frames=30, skipped=0, bytes=9, encoder="x264"),
     Problem(code="no-resize", detail="This display has a fixed size."),
 ]
-WATCHING: list[viewer.FromViewer] = [Seen(7, 12_000), KeyFrameWanted(), Ping(5), Watch(audio=True, statistics=True)]
+WATCHING: list[viewer.FromViewer] = [
+    Seen(7, 12_000),
+    KeyFrameWanted(),
+    Ping(5),
+    Watch(audio=True, statistics=True),
+]
 CONTROLLING: list[viewer.FromViewer] = [
     Key(1, 0x61, 30),
     Text("é".encode()),
