@@ -20,6 +20,8 @@ from earthshine.control.audit.kinds import NoTrail, Trail
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
+from earthshine.control.desktops.routes import router as desktops_router
+from earthshine.control.desktops.service import DesktopService
 from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
@@ -82,6 +84,13 @@ class ControlPlane:
         self.dialing = DialService(self.registry, self._runner_of)
         self.relay = Relay()
         self.preview_book = PreviewBook()
+        self.desktops = DesktopService(
+            self.access,
+            self.directory,
+            self.dialing,
+            self.sessions.channel,
+            self.sessions.role,
+        )
         self.sharing = SharingService(
             database, self.access, self.members, self.accounts, self.throttle, self.trail
         )
@@ -217,6 +226,7 @@ def api() -> FastAPI:
         sessions_router,
         previews_router,
         sharing_router,
+        desktops_router,
     ):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
@@ -241,6 +251,7 @@ def application(
     state.sessions = plane.sessions
     state.runners = plane.runners
     state.sharing = plane.sharing
+    state.desktops = plane.desktops
     state.announcer = plane.announcer
     state.journal = plane.journal
     state.database = plane.database

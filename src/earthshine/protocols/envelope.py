@@ -10,7 +10,7 @@ Reading raises EnvelopeError and nothing else. See docs/protocols/control-connec
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from earthshine.protocols.events import Cells, Event, EventError, Seq, validate
 from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 
 VERSION: Final = 1
+Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
+"""A side of a desktop."""
 MAX_MESSAGE: Final = 2 * 1024 * 1024
 """Bytes of one WebSocket message in either direction."""
 MAX_LOG: Final = 128 * 1024
@@ -76,6 +78,9 @@ class RunnerHello(Payload, tag_field="role", tag="runner"):
     home: str
     agents: list[AgentOffer]
     sessions: list[SpoolPosition]
+    capabilities: dict[str, str] = {}
+    """What the machine can do beyond terminals, `desktop`, `vnc`, `rdp`, `moonlight`: empty where
+    it can, else why not and what to do."""
 
 
 class Position(Payload):
@@ -106,6 +111,13 @@ class Worktree(Payload):
     base: str = ""
 
 
+class DesktopWish(Payload):
+    """A desktop for the session, in pixels; it starts with the session."""
+
+    width: Pixels = 1280
+    height: Pixels = 800
+
+
 class Command(Payload, tag_field="action"):
     """Base of the commands. `request_id` comes back in `Done` or `Refused`."""
 
@@ -123,6 +135,18 @@ class Start(Command, tag="start"):
     by: str
     cols: Cells
     rows: Cells
+    desktop: DesktopWish | None = None
+
+
+class OpenDesktop(Command, tag="open-desktop"):
+    """Somebody wants to see the session's desktop: started again where it was stopped.
+
+    Done's value is a `DesktopPlaces`.
+    """
+
+
+class CloseDesktop(Command, tag="close-desktop"):
+    """Stop the session's desktop and all that runs in it. The agent goes on."""
 
 
 class Prompt(Command, tag="prompt"):
@@ -177,6 +201,15 @@ class Attend(Payload, tag_field="action", tag="attend"):
     attended: bool
 
 
+class DesktopPlaces(Payload):
+    """Where a session's desktop can be reached on the runner, as destinations of a dial."""
+
+    viewer: str
+    """Speaks the viewer protocol."""
+    rfb: str | None = None
+    """Speaks RFB 3.8 with VNC authentication."""
+
+
 # --- control: answers upwards --------------------------------------------------------------------
 
 
@@ -208,9 +241,10 @@ class SessionCondition(Payload, tag_field="about", tag="session"):
 
 
 class RunnerCondition(Payload, tag_field="about", tag="runner"):
-    """The agents found on the runner have changed."""
+    """The agents found on the runner, or what else it can do, have changed."""
 
     agents: list[AgentOffer]
+    capabilities: dict[str, str] = {}
 
 
 # --- frames --------------------------------------------------------------------------------------
@@ -248,6 +282,8 @@ ControlPayload = (
     | Stop
     | Forget
     | ListFolders
+    | OpenDesktop
+    | CloseDesktop
     | Input
     | Resize
     | Attend

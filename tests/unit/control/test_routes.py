@@ -11,9 +11,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from earthshine.control.access import RULE, Access, Permission
 from earthshine.control.accounts.service import AccountService
 from earthshine.control.app import RunnerDoor
+from earthshine.control.desktops.service import DesktopService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.sessions.service import SessionService
+from earthshine.control.sharing.service import SharingService
 from tests.unit.control.world import exited, output
 
 SIGN_IN = "sign-in"  # 401, or close 4001, without credentials
@@ -46,6 +48,15 @@ EXPECTED = {
     ("POST", S + "/previews"): OWN,
     ("GET", S + "/previews"): OWN,
     ("DELETE", S + "/previews/{preview_id}"): OWN,
+    ("GET", S + "/connection-methods"): OWN,
+    ("DELETE", S + "/desktop"): OWN,
+    ("WS", S + "/desktop"): OWN,
+    ("GET", S + "/shares"): OWN,
+    ("PUT", S + "/shares/{person_id}"): OWN,
+    ("DELETE", S + "/shares/{person_id}"): OWN,
+    ("POST", S + "/links"): OWN,
+    ("DELETE", S + "/links/{link_id}"): OWN,
+    ("POST", "/api/v1/follow-link"): OPEN,
     ("WS", S + "/feed"): OWN,
     ("WS", "/api/v1/updates"): SIGN_IN,
     ("WS", RunnerDoor.PATH): RUNNER,
@@ -74,6 +85,9 @@ BODIES = {
     ("POST", S + "/kill"): {},
     ("POST", S + "/resize"): {"cols": 80, "rows": 24},
     ("POST", S + "/previews"): {"port": 3000},
+    ("PUT", S + "/shares/{person_id}"): {"role": "viewer"},
+    ("POST", S + "/links"): {"role": "viewer", "expiresIn": 60},
+    ("POST", "/api/v1/follow-link"): {"code": "x", "name": "x"},
 }
 HTTP = [key for key in EXPECTED if key[0] not in ("WS", "*")]
 
@@ -119,17 +133,19 @@ def test_every_http_route_with_a_body_has_one_here():
     }
 
 
-def ask(client, method, path, session_id="nosuchsession"):
-    path = path.format(
-        session_id=session_id, runner_id="runner0001", preview_id="p", rest="x", name="theme.js"
-    )
-    return client.request(
-        method, path, json=BODIES.get((method, path_key(method, path, session_id)))
-    )
+PLACES = {
+    "runner_id": "runner0001",
+    "preview_id": "p",
+    "person_id": "p",
+    "link_id": "l",
+    "rest": "x",
+    "name": "theme.js",
+}
 
 
-def path_key(method, path, session_id):
-    return path.replace(session_id, "{session_id}")
+def ask(client, method, template, session_id="nosuchsession"):
+    path = template.format(session_id=session_id, **PLACES)
+    return client.request(method, path, json=BODIES.get((method, template)))
 
 
 @pytest.mark.parametrize("credentials", ["none", "wrong", "cookie", "basic", "url"])
@@ -226,8 +242,18 @@ INTERNAL = {
     # After a rule was asked.
     (SessionService, "channel"),
     (SessionService, "view"),
+    (SessionService, "review"),
+    # By the link's code.
+    (SharingService, "follow"),
 }
-SERVICES = (AccountService, SessionService, RunnerService, PreviewService)
+SERVICES = (
+    AccountService,
+    SessionService,
+    RunnerService,
+    PreviewService,
+    SharingService,
+    DesktopService,
+)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -194,6 +194,7 @@ class FakeRunner:
         sessions: tuple[SpoolPosition, ...] = (),
         name: str = "box",
         agents: tuple[AgentOffer, ...] = (AgentOffer(name="shell", label="Shell", path="/bin/sh"),),
+        capabilities: dict[str, str] | None = None,
     ) -> ControlHello:
         payload = RunnerHello(
             version=version,
@@ -205,6 +206,7 @@ class FakeRunner:
             home="/home/anna",
             agents=list(agents),
             sessions=list(sessions),
+            capabilities=capabilities or {},
         )
         await self.say(Hello(client_id=self.runner_id, payload=payload))
         answer = await self.hear(Hello)
@@ -229,12 +231,12 @@ class FakeRunner:
         while self.acks.get(session_id, 0) < entries[-1].seq:
             await self.hear(envelope.Ack)
 
-    async def command(self, kind: type[msgspec.Struct]) -> Control:
-        """The next command of a kind."""
+    async def command(self, *kinds: type[msgspec.Struct]) -> Control:
+        """The next command of one of the kinds."""
         while True:
             frame = await self.hear(Control)
             assert isinstance(frame, Control)
-            if isinstance(frame.payload, kind):
+            if isinstance(frame.payload, kinds):
                 return frame
 
     async def done(self, frame: Control, value: Any = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from earthshine.protocols.envelope import (
     AgentOffer,
     ControlPayload,
     Ping,
+    RunnerCondition,
     RunnerHello,
 )
 
@@ -27,6 +28,7 @@ PROBE: Final = 3.0
 """Seconds that a connection has to prove it is alive when another machine claims its id."""
 MAX_RUNNERS: Final = 10_000
 MAX_AGENTS: Final = 64
+MAX_CAPABILITIES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Runner:
     agents: tuple[Agent, ...]
     since: datetime
     connection: RunnerConnection | None = None
+    capabilities: dict[str, str] = field(default_factory=dict)
+    """As the runner said in this connection; see `RunnerHello`."""
 
     @property
     def is_connected(self) -> bool:
@@ -180,6 +184,7 @@ class RunnerDirectory:
                 )
         seen = values.pop("last_seen")
         values["agents"] = agents
+        values["capabilities"] = _capabilities(hello.capabilities)
         runner = self._runners.get(runner_id)
         if runner is None:
             runner = self._runners[runner_id] = Runner(id=runner_id, since=seen, **values)
@@ -206,10 +211,11 @@ class RunnerDirectory:
                 update(RunnerRow).where(RunnerRow.id == runner.id).values(last_seen=runner.since)
             )
 
-    async def agents_changed(self, runner_id: str, agents: list[AgentOffer]) -> None:
-        """A runner found other agents."""
+    async def condition_changed(self, runner_id: str, condition: RunnerCondition) -> None:
+        """A runner found other agents, or can do other things."""
         runner = self.get(runner_id)
-        runner.agents = _agents(agents)
+        runner.agents = _agents(condition.agents)
+        runner.capabilities = _capabilities(condition.capabilities)
         self.on_change(runner)
         row = [agent.as_json() for agent in runner.agents]
         async with self._database.write() as database:
@@ -222,6 +228,10 @@ def _agents(offers: list[AgentOffer]) -> tuple[Agent, ...]:
     return tuple(
         Agent.of(offer.name, offer.label, offer.path, offer.detail) for offer in offers[:MAX_AGENTS]
     )
+
+
+def _capabilities(said: dict[str, str]) -> dict[str, str]:
+    return {name[:32]: why[:500] for name, why in list(said.items())[:MAX_CAPABILITIES]}
 
 
 async def _is_alive(connection: RunnerConnection) -> bool:

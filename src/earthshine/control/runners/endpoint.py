@@ -171,7 +171,7 @@ class RunnerEndpoint:
             case Status(payload=SessionCondition() as condition, session_id=str(session_id)):
                 self._intake.condition(connection.runner_id, session_id, condition)
             case Status(payload=RunnerCondition() as condition):
-                await self._directory.agents_changed(connection.runner_id, condition.agents)
+                await self._directory.condition_changed(connection.runner_id, condition)
             case Ping():
                 connection.post(Pong(seq=frame.seq))
             case Hello(payload=RunnerHello() as hello):

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from earthshine.control.access import Actor, Permission
-from earthshine.control.authorization import GRANTED, SessionRole
+from earthshine.control.access import Actor
+from earthshine.control.authorization import SessionRole
 from earthshine.control.sessions.record import SessionRecord
+from earthshine.control.sessions.watching import Watcher
 from earthshine.protocols import feed
 from earthshine.protocols.envelope import SessionCondition
 from earthshine.protocols.events import Event
@@ -37,28 +38,15 @@ class Entry:
     data: bytes
 
 
-class Viewer:
-    """Somebody who waits on a channel."""
+class Viewer(Watcher):
+    """Somebody who waits on a channel for entries."""
 
-    __slots__ = ("actor", "changed", "put_out", "role", "session_changed", "size")
+    __slots__ = ("session_changed", "size")
 
     def __init__(self, actor: Actor, role: SessionRole) -> None:
-        self.actor = actor
-        self.role = role
-        self.changed = asyncio.Event()
-        self.put_out = asyncio.Event()
-        """May not watch any more."""
+        super().__init__(actor, role)
         self.session_changed = True
         self.size: tuple[int, int] | None = None
-
-    @property
-    def name(self) -> str:
-        """As others see them."""
-        return self.actor.name
-
-    def may(self, permission: Permission) -> bool:
-        """Whether the role allows it."""
-        return not self.put_out.is_set() and permission in GRANTED[self.role]
 
 
 class Channel:
@@ -71,6 +59,8 @@ class Channel:
         """Last entry known to be in the database."""
         self.condition = SessionCondition(code="ok")
         self.viewers: set[Viewer] = set()
+        self.watchers: set[Watcher] = set()
+        """Others who have the session open: its desktop."""
         self.leader: Viewer | None = None
         self.removed = False
         """The session is being deleted: nothing more is stored."""
@@ -173,6 +163,7 @@ class ChannelBook:
             session_id
             for session_id, channel in self._channels.items()
             if not channel.viewers
+            and not channel.watchers
             and channel.stored == channel.last_seq
             and channel.record.is_final
         ]

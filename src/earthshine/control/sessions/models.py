@@ -25,6 +25,7 @@ class SessionRow(Base):
     prompt: Mapped[str] = mapped_column(Text)
     folder: Mapped[str] = mapped_column(Text)
     worktree: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    desktop: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     exit_code: Mapped[int | None]

@@ -30,6 +30,8 @@ class SessionRecord:
     prompt: str
     folder: str
     worktree: dict[str, Any] | None
+    desktop: dict[str, Any] | None
+    """Width and height of the desktop that was asked for."""
     state: SessionState
     reason: dict[str, Any] | None
     exit_code: int | None

@@ -52,6 +52,13 @@ class Worktree(Request):
         return value
 
 
+class Desktop(Request):
+    """A desktop for a session, in pixels."""
+
+    width: int = Field(default=1280, ge=64, le=16_384)
+    height: int = Field(default=800, ge=64, le=16_384)
+
+
 class StartSession(Request):
     """Start an agent on a runner."""
 
@@ -68,6 +75,8 @@ class StartSession(Request):
     worktree: Worktree | None = None
     prompt: str = Field(default="", max_length=MAX_PROMPT)
     title: str = Field(default="", max_length=200)
+    desktop: Desktop | None = None
+    """Give the session a desktop, started with it."""
     cols: Columns = 100
     rows: Rows = 30
     command_id: CommandId | None = None
@@ -137,6 +146,7 @@ class SessionView(View):
     owner_name: str
     folder: str
     worktree: WorktreeView | None
+    has_desktop: bool
     state: SessionState
     reason: Reason | None
     exit_code: int | None

@@ -35,6 +35,7 @@ from earthshine.control.sessions.schemas import (
     WorktreeView,
 )
 from earthshine.control.sessions.storage import Filter, SessionStorage
+from earthshine.control.sessions.watching import Watcher
 from earthshine.protocols import envelope
 from earthshine.protocols.feed import MAX_INPUT
 
@@ -110,6 +111,7 @@ class SessionService:
             prompt=request.prompt,
             folder=request.folder or runner.home,
             worktree=worktree,
+            desktop=request.desktop.model_dump() if request.desktop else None,
             state=SessionState.QUEUED,
             reason=None,
             exit_code=None,
@@ -169,6 +171,7 @@ class SessionService:
             argv=record.command,
             folder=request.folder,
             worktree=envelope.Worktree(**worktree) if worktree else None,
+            desktop=envelope.DesktopWish(**record.desktop) if record.desktop else None,
             prompt=record.prompt,
             by=actor.name,
             cols=record.cols,
@@ -240,15 +243,16 @@ class SessionService:
         channel = self._book.live(session_id)
         if channel is None:
             return
-        for viewer in list(channel.viewers):
-            role = await self.access.role_in(viewer.actor, session_id)
+        watchers: set[Watcher] = {*channel.viewers, *channel.watchers}
+        for watcher in watchers:
+            role = await self.access.role_in(watcher.actor, session_id)
             if role is None:
-                viewer.put_out.set()
+                watcher.put_out.set()
             else:
-                viewer.role = role
-            if channel.leader is viewer and not viewer.may(Permission.SESSION_CONTROL):
+                watcher.role = role
+            if channel.leader is watcher and not watcher.may(Permission.SESSION_CONTROL):
                 self.lead(channel, None)
-            viewer.changed.set()
+            watcher.changed.set()
 
     def is_removed(self, channel: Channel) -> bool:
         """Whether the session was deleted while somebody watched."""
@@ -286,6 +290,7 @@ class SessionService:
             )
             if record.worktree
             else None,
+            has_desktop=record.desktop is not None,
             state=record.state,
             reason=Reason(**reason) if reason else None,
             exit_code=record.exit_code,

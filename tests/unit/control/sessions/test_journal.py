@@ -35,6 +35,7 @@ def record(session_id, owner_id):
         prompt="",
         folder="/",
         worktree=None,
+        desktop=None,
         state=SessionState.QUEUED,
         reason=None,
         exit_code=None,
