@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
-from earthshine.control.accounts.http import me_of, parts
+from earthshine.control.accounts.http import me_of, parts, set_flow_cookie
 from earthshine.control.accounts.schemas import (
     Account,
     Me,
     NewPasskey,
     NewPassword,
     NewToken,
+    OidcStart,
     Passkey,
     PasskeyChallenge,
     ProfileChange,
@@ -77,6 +78,20 @@ async def add_passkey(request: Request, actor: CurrentActor, body: NewPasskey) -
 async def remove_passkey(request: Request, actor: CurrentActor, passkey_id: str) -> None:
     """Forget a passkey."""
     await parts(request).passkeys.remove(actor, passkey_id)
+
+
+@router.post("/me/oidc")
+async def link_provider(request: Request, response: Response, actor: CurrentActor) -> OidcStart:
+    """Link the account that one has at the provider; the browser is to go to `url`."""
+    start = await parts(request).oidc.start_linking(actor, request.app.state.public_url)
+    set_flow_cookie(request, response, start)
+    return OidcStart(url=start.url)
+
+
+@router.delete("/me/oidc", status_code=204)
+async def unlink_provider(request: Request, actor: CurrentActor) -> None:
+    """Forget the account at the provider."""
+    await parts(request).oidc.unlink(actor)
 
 
 @router.get("/me/sign-ins")

@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from earthshine import __version__
 from earthshine.control.access import Actor
 from earthshine.control.accounts.domain import Accounts
+from earthshine.control.accounts.oidc import CALLBACK_PATH, FLOW_COOKIE, FLOW_LIFE, Start
 from earthshine.control.accounts.schemas import Me
 from earthshine.control.accounts.sign_ins import SignedIn
 from earthshine.control.credentials import cookie_name
@@ -43,4 +44,17 @@ def set_sign_in_cookie(request: Request, response: Response, signed_in: SignedIn
         samesite="strict",
         secure=request.app.state.is_secure,
         path="/",
+    )
+
+
+def set_flow_cookie(request: Request, response: Response, start: Start) -> None:
+    """Know the browser again when the provider sends it back: that is another site's doing."""
+    response.set_cookie(
+        FLOW_COOKIE,
+        start.browser,
+        max_age=int(FLOW_LIFE.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.app.state.is_secure,
+        path=CALLBACK_PATH,
     )

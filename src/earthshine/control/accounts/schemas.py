@@ -143,6 +143,12 @@ class NewPasskey(PasskeyAnswer):
     name: Label
 
 
+class OidcStart(View):
+    """Where the browser is to go."""
+
+    url: str
+
+
 class SignInView(View):
     """A browser or program that is signed in."""
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from earthshine.control.accounts.http import me_of, parts, set_sign_in_cookie
-from earthshine.control.accounts.oidc import FLOW_COOKIE, FLOW_LIFE, Callback
+from earthshine.control.accounts.http import (
+    me_of,
+    parts,
+    set_flow_cookie,
+    set_sign_in_cookie,
+)
+from earthshine.control.accounts.oidc import CALLBACK_PATH, FLOW_COOKIE, Callback
 from earthshine.control.accounts.oidc_pages import refusal
 from earthshine.control.accounts.schemas import (
     Me,
@@ -25,7 +30,7 @@ from earthshine.control.credentials import CurrentActor, cookie_name
 from earthshine.control.errors import DomainError
 
 router = APIRouter(tags=["accounts"])
-CALLBACK = "/sign-in/oidc/callback"
+CALLBACK: Final = CALLBACK_PATH.removeprefix("/api/v1")
 
 
 @router.get("/sign-in")
@@ -84,19 +89,11 @@ async def sign_in_with_oidc(request: Request) -> Response:
         # The answer comes to the public address; a cookie set under another would not be there.
         return RedirectResponse(f"{public_url}/api/v1/sign-in/oidc", 303)
     try:
-        start = await parts(request).oidc.start()
+        start = await parts(request).oidc.start(public_url)
     except DomainError as error:
         return HTMLResponse(refusal(error), status_code=503)
     response = RedirectResponse(start.url, 303)
-    response.set_cookie(
-        FLOW_COOKIE,
-        start.browser,
-        max_age=int(FLOW_LIFE.total_seconds()),
-        httponly=True,
-        samesite="lax",  # it must come along when the provider sends the browser back
-        secure=request.app.state.is_secure,
-        path=f"/api/v1{CALLBACK}",
-    )
+    set_flow_cookie(request, response, start)
     return response
 
 
@@ -125,9 +122,10 @@ async def oidc_callback(
     except DomainError as problem:
         response = HTMLResponse(refusal(problem), status_code=403)
     else:
-        response = RedirectResponse("/", 303)
-        set_sign_in_cookie(request, response, signed_in)
-    response.delete_cookie(FLOW_COOKIE, path=f"/api/v1{CALLBACK}")
+        response = RedirectResponse("/settings" if signed_in is None else "/", 303)
+        if signed_in is not None:
+            set_sign_in_cookie(request, response, signed_in)
+    response.delete_cookie(FLOW_COOKIE, path=CALLBACK_PATH)
     return response
 
 
