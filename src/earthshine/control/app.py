@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earthshine import __version__
 from earthshine.control import health, problems
+from earthshine.control.accounts.domain import Accounts
 from earthshine.control.accounts.routes import router as accounts_router
-from earthshine.control.accounts.service import AccountService
 from earthshine.control.audit.kinds import NoTrail, Trail
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
@@ -41,10 +41,11 @@ from earthshine.control.sessions.journal import Journal
 from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
+from earthshine.control.settings import OidcSettings
 from earthshine.control.sharing.membership import MembershipBook
 from earthshine.control.sharing.routes import router as sharing_router
 from earthshine.control.sharing.service import SharingService
-from earthshine.control.sockets import SignedInSockets
+from earthshine.control.sockets import CLOSE_AGAIN, SignedInSockets
 from earthshine.control.throttle import Throttle
 from earthshine.control.ui import pages
 from earthshine.control.updates import SUBPROTOCOL as UPDATES_SUBPROTOCOL
@@ -57,7 +58,9 @@ from earthshine.protocols import revdial
 class ControlPlane:
     """The services, and what keeps them going (`running`)."""
 
-    def __init__(self, database: Database, runner_token: str) -> None:
+    def __init__(
+        self, database: Database, runner_token: str, *, oidc: OidcSettings | None = None
+    ) -> None:
         self._token_hash = hashlib.sha256(runner_token.encode()).digest()
         self.database = database
         storage = SessionStorage(database)
@@ -66,7 +69,8 @@ class ControlPlane:
         self.access = Authorization(self._session_role, self._possession)
         self.throttle = Throttle()
         self.trail: Trail = NoTrail()
-        self.accounts = AccountService(database, self.access)
+        self.people = Accounts(database, self.access, self.throttle, self.trail, oidc=oidc)
+        self.accounts = self.people.service
         self.registry = ConnectionRegistry()
         self.directory = RunnerDirectory(database, self.registry)
         self.journal = Journal(database)
@@ -92,8 +96,10 @@ class ControlPlane:
             self.sessions.role,
         )
         self.sharing = SharingService(
-            database, self.access, self.members, self.accounts, self.throttle, self.trail
+            database, self.access, self.members, self.people.people, self.throttle, self.trail
         )
+        self.people.people.shared_session = self.sharing.session_of_guest
+        self.people.people.on_removed.append(self.sharing.forget)
         self._previews: PreviewListener | None = None
         self.announcer = Announcer(self.sessions, self.runners, self.members.people)
         self.members.on_change = self._sharing_changed
@@ -150,6 +156,10 @@ class ControlPlane:
         self.sockets.close(sign_in_id)
         self.preview_book.end_sign_in(sign_in_id)
 
+    def _role_changed(self, sign_in_id: str) -> None:
+        self.sockets.close(sign_in_id, CLOSE_AGAIN, "what you may do has changed")
+        self.preview_book.end_sign_in(sign_in_id)
+
     async def _runner_id(self, session_id: str) -> str:
         return (await self.sessions.channel(session_id)).record.runner_id
 
@@ -190,13 +200,15 @@ class ControlPlane:
                     tasks,
                 )
                 self.sockets = SignedInSockets(tasks)
-                self.accounts.on_sign_out = self._signed_out
+                self.people.sign_ins.on_end = self._signed_out
+                self.people.sign_ins.on_change = self._role_changed
                 background = [
                     tasks.create_task(self.endpoint.watch()),
                     tasks.create_task(self.announcer.run()),
                     tasks.create_task(self.dialing.run()),
                     tasks.create_task(self.journal.run()),
                     tasks.create_task(self.members.run()),
+                    tasks.create_task(self.people.run()),
                 ]
                 try:
                     yield
@@ -247,7 +259,8 @@ def application(
     """Everything that is served under the control plane's own origin."""
     app = api()
     state = app.state
-    state.accounts = plane.accounts
+    plane.people.serve_at(public_url)
+    state.people = plane.people
     state.sessions = plane.sessions
     state.runners = plane.runners
     state.sharing = plane.sharing

@@ -105,6 +105,16 @@ def _secret_file(path: Path, make: Callable[[], str]) -> str:
     return value
 
 
+def _known_token(path: Path) -> str:
+    """The token that an earlier start left for programs of this machine's user."""
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return ""
+    token = known.get("token") if isinstance(known, dict) else None
+    return token if isinstance(token, str) else ""
+
+
 def write_secret(path: Path, text: str) -> None:
     """Write a file that only its owner can read, at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -147,8 +157,8 @@ class Server:
         allowed = AllowedOrigins([origin(url), *(local if is_loopback(settings.host) else [])])
         database = Database(settings.database)
         await database.migrate()
-        plane = ControlPlane(database, token)
-        owner = await plane.accounts.ensure_owner("owner")
+        plane = ControlPlane(database, token, oidc=settings.oidc)
+        owner = await plane.people.people.ensure_owner("owner")
         async with plane.running(), contextlib.AsyncExitStack() as stack:
             previews, targets = await self._previews(stack, plane, allowed, url)
             app = application(plane, allowed, url, previews, form_targets=targets)
@@ -157,11 +167,11 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[sock]))
                 await server.wait_started()
-                cli_token = await plane.accounts.issue_token(owner.person_id)
-                access = {"url": own_url, "token": cli_token.token}
-                await asyncio.to_thread(
-                    write_secret, settings.state_dir / "cli.json", json.dumps(access) + "\n"
-                )
+                path = settings.state_dir / "cli.json"
+                known = await asyncio.to_thread(_known_token, path)
+                cli_token = await plane.accounts.local_token(owner.person_id, known)
+                access = {"url": own_url, "token": cli_token}
+                await asyncio.to_thread(write_secret, path, json.dumps(access) + "\n")
                 code = await plane.accounts.issue_code(owner.person_id)
                 ready(Running(url, own_url, f"{url}/#sign-in={code}", token_file))
 

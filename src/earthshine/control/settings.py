@@ -4,18 +4,85 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _listed(value: object) -> object:
+    return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[str, ...], BeforeValidator(_listed), NoDecode]
+"""In a variable, with commas between."""
+
+
+class OidcSettings(BaseModel):
+    """An OpenID provider that people can sign in with: `[control.oidc]`, `EARTHSHINE_OIDC__*`.
+
+    It must send browsers back to PUBLIC_URL/api/v1/sign-in/oidc/callback.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    """None for a public client: PKCE protects the exchange either way."""
+    name: str = Field(default="single sign-on", min_length=1, max_length=64)
+    """What the button says."""
+    scope: str = "openid profile"
+    role_claim: str = ""
+    """The claim that decides roles at each sign-in; `a.b` looks into objects. Empty: nobody's role
+    changes, and new people are members."""
+    admin_values: Listed = ()
+    member_values: Listed = ()
+    """Empty: everybody whom the provider lets in is a member."""
+    allow_new: bool | None = None
+    """Whether people who are not known here may come in. When not set: if the role claim and the
+    values for members say who."""
+
+    @property
+    def takes_new(self) -> bool:
+        """See `allow_new`."""
+        if self.allow_new is None:
+            return bool(self.role_claim and self.member_values)
+        return self.allow_new
+
+    @field_validator("issuer")
+    @classmethod
+    def safe_issuer(cls, issuer: str) -> str:
+        """TLS is what proves the provider's keys to be its own."""
+        parts = urlsplit(issuer)
+        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if not (parts.scheme == "https" or local) or not parts.hostname:
+            raise ValueError("must be an https address")
+        return issuer
+
+    @field_validator("scope")
+    @classmethod
+    def openid_scope(cls, scope: str) -> str:
+        """Without it there is no ID token."""
+        return scope if "openid" in scope.split() else f"openid {scope}"
 
 
 class ControlSettings(BaseSettings):
     """What the control plane needs to know."""
 
-    model_config = SettingsConfigDict(env_prefix="EARTHSHINE_", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="EARTHSHINE_", env_nested_delimiter="__", extra="forbid"
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=7180, ge=0, le=65535)
@@ -43,6 +110,7 @@ class ControlSettings(BaseSettings):
     runner_token: SecretStr | None = None
     runner_token_file: Path | None = None
     """The static token that runners present. Made in the state folder when neither is set."""
+    oidc: OidcSettings | None = None
     shutdown_grace: float = Field(default=5.0, ge=0, le=300)
     """Seconds that open requests have when the server stops."""
 

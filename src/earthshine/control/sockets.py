@@ -15,6 +15,8 @@ MAX_SOCKETS: Final = 100
 """WebSockets of one sign-in."""
 CLOSE_TOO_MANY: Final = 4008
 CLOSE_SIGNED_OUT: Final = 4001
+CLOSE_AGAIN: Final = 1012
+"""Connect again: what was true when the socket was opened is no more."""
 
 
 class SignedInSockets:
@@ -39,12 +41,14 @@ class SignedInSockets:
             if not mine:
                 self._sockets.pop(actor.sign_in_id, None)
 
-    def close(self, sign_in_id: str) -> None:
-        """The sign-in has ended."""
+    def close(
+        self, sign_in_id: str, code: int = CLOSE_SIGNED_OUT, reason: str = "signed out"
+    ) -> None:
+        """The sign-in has ended, or its person's rights are others."""
         for websocket in self._sockets.pop(sign_in_id, set()):
-            self._tasks.create_task(_close(websocket))
+            self._tasks.create_task(_close(websocket, code, reason))
 
 
-async def _close(websocket: WebSocket) -> None:
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-        await websocket.close(CLOSE_SIGNED_OUT, "signed out")
+        await websocket.close(code, reason)

@@ -3,8 +3,12 @@ import shutil
 
 import pytest
 
-from earthshine.control.accounts.service import AccountService
+from earthshine.control.access import Role
+from earthshine.control.accounts.domain import Accounts
+from earthshine.control.accounts.store import PeopleStore
+from earthshine.control.audit.kinds import NoTrail
 from earthshine.control.db.engine import Database
+from earthshine.control.throttle import Throttle
 from tests.unit.control.world import in_own_task, world
 
 
@@ -16,10 +20,12 @@ def empty_database(tmp_path_factory):
     async def make():
         database = Database(f"sqlite+aiosqlite:///{path}")
         await database.migrate()
-        accounts = AccountService(database, None)  # type: ignore[arg-type]
-        owner = await accounts.ensure_owner("owner")
-        ids = [owner.person_id, *[await accounts._person(name) for name in ("mia", "otto")]]
-        people = [await accounts.issue_token(person_id) for person_id in ids]
+        accounts = Accounts(database, None, Throttle(), NoTrail())  # type: ignore[arg-type]
+        store = PeopleStore(database)
+        owner = await accounts.people.ensure_owner("owner")
+        members = [await store.add(name, Role.MEMBER) for name in ("mia", "otto")]
+        ids = [owner.person_id, *members]
+        people = [await accounts.service.issue_token(person_id) for person_id in ids]
         await database.close()
         return people
 

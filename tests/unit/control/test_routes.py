@@ -245,6 +245,8 @@ INTERNAL = {
     (SessionService, "review"),
     # By the link's code.
     (SharingService, "follow"),
+    (SharingService, "session_of_guest"),
+    (SharingService, "forget"),
 }
 SERVICES = (
     AccountService,

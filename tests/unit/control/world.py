@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from earthshine.control.access import Actor
-from earthshine.control.accounts.service import SignedIn
+from earthshine.control.accounts.sign_ins import SignedIn
 from earthshine.control.app import ControlPlane, application
 from earthshine.control.db.engine import Database
 from earthshine.control.origins import AllowedOrigins, loopback_origins

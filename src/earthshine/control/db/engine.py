@@ -55,11 +55,28 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema up to date."""
-        async with self._engine.connect() as connection:
+        async with self._engine.connect() as connection, self._references_off(connection):
             await connection.run_sync(_upgrade)
             await connection.commit()
         if self.is_sqlite and self._url.database:
             await asyncio.to_thread(Path(self._url.database).chmod, 0o600)
+
+    @contextlib.asynccontextmanager
+    async def _references_off(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """SQLite changes a table by making it anew; dropping the old one must not empty others.
+
+        The switch works only outside a transaction, so it goes past SQLAlchemy.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("PRAGMA foreign_keys = OFF")
+        try:
+            yield
+        finally:
+            await connection.rollback()
+            await driver.execute("PRAGMA foreign_keys = ON")
 
     async def close(self) -> None:
         """Close all connections."""

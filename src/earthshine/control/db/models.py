@@ -1,6 +1,12 @@
 """All models, for migrations."""
 
-from earthshine.control.accounts.models import Person, SignInCodeRow, SignInRow
+from earthshine.control.accounts.models import (
+    OidcIdentityRow,
+    PasskeyRow,
+    Person,
+    SignInCodeRow,
+    SignInRow,
+)
 from earthshine.control.runners.models import RunnerRow
 from earthshine.control.sessions.models import EventRow, SessionRow
 from earthshine.control.sharing.models import SessionMemberRow, ShareLinkRow
@@ -14,4 +20,6 @@ ALL_MODELS = (
     EventRow,
     SessionMemberRow,
     ShareLinkRow,
+    PasskeyRow,
+    OidcIdentityRow,
 )

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.requests import HTTPConnection
 
 from earthshine.control.access import Actor
-from earthshine.control.credentials import COOKIE, CurrentActor, current_actor
+from earthshine.control.accounts.http import set_sign_in_cookie
+from earthshine.control.credentials import CurrentActor, current_actor
 from earthshine.control.errors import SignInRequiredError
 from earthshine.control.sharing.schemas import (
     Followed,
@@ -80,13 +81,5 @@ async def follow_link(
     """Use a link: adds the session to who is signed in, or lets a guest in."""
     followed = await _sharing(request).follow(actor, body.code, body.name)
     if followed.signed_in is not None:
-        response.set_cookie(
-            COOKIE,
-            followed.signed_in.token,
-            max_age=int(followed.signed_in.life.total_seconds()),
-            httponly=True,
-            samesite="strict",
-            secure=request.app.state.is_secure,
-            path="/",
-        )
+        set_sign_in_cookie(request, response, followed.signed_in)
     return Followed(session_id=followed.session_id)

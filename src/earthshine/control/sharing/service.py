@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from earthshine.control.access import Access, Actor, Permission, Role, permits
 from earthshine.control.accounts.models import Person
-from earthshine.control.accounts.service import SignedIn
+from earthshine.control.accounts.sign_ins import SignedIn
 from earthshine.control.audit.kinds import AuditKind, Trail
 from earthshine.control.authorization import GRANTED, SessionRole
 from earthshine.control.db.engine import Database
@@ -47,8 +47,8 @@ class Guests(Protocol):
         """Sign a guest's browser in."""
         ...
 
-    async def remove_guests(self, person_ids: list[str]) -> None:
-        """End their sign-ins and forget them."""
+    async def end_sign_ins(self, person_id: str) -> None:
+        """End everything that is signed in as this person."""
         ...
 
 
@@ -218,7 +218,7 @@ class SharingService:
         )
         await self._book.changed(session_id)
         if person.role == Role.GUEST:
-            await self._guests.remove_guests([person_id])
+            await self._guests.end_sign_ins(person_id)
 
     # --- by links --------------------------------------------------------------------------------
 
@@ -279,7 +279,31 @@ class SharingService:
             AuditKind.LINK_ENDED, actor, subject=link_id, session_id=session_id
         )
         await self._book.changed(session_id)
-        await self._guests.remove_guests(list(gone))
+        for person_id in gone:
+            await self._guests.end_sign_ins(person_id)
+
+    async def session_of_guest(self, person_id: str) -> str | None:
+        """The session that was shared with a guest, the first of several."""
+        query = (
+            select(SessionMemberRow.session_id)
+            .where(SessionMemberRow.person_id == person_id)
+            .order_by(SessionMemberRow.added_at)
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar()
+
+    async def forget(self, person_id: str) -> None:
+        """Somebody was removed: nothing is shared with them any more."""
+        gone = (
+            delete(SessionMemberRow)
+            .where(SessionMemberRow.person_id == person_id)
+            .returning(SessionMemberRow.session_id)
+        )
+        async with self._database.write() as connection:
+            sessions = (await connection.execute(gone)).scalars().all()
+        for session_id in sessions:
+            await self._book.changed(session_id)
 
     async def follow(self, actor: Actor | None, code: str, name: str | None) -> Followed:
         """Use a link: for oneself, or as a new guest. Raises GoneError, TooManyError."""

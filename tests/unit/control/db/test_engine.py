@@ -114,7 +114,7 @@ async def test_another_processs_write_is_waited_for(database, database_url):
 async def test_references_are_kept(database):
     with pytest.raises(IntegrityError):
         async with database.write() as connection:
-            query = text("INSERT INTO sign_ins VALUES ('a', 'b', 'nobody', 'x', 0, 0)")
+            query = text("INSERT INTO sign_in_codes VALUES ('a', 'nobody', 0)")
             await connection.execute(query)
 
 
