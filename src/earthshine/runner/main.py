@@ -21,6 +21,7 @@ from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
 from earthshine.runner.sessions.keeper import SessionKeeper
 from earthshine.runner.settings import RunnerSettings
+from earthshine.runner.trust import TrustError, connection_context
 
 LOOK_AGAIN: Final = 60.0
 """Seconds between looks for newly installed agents."""
@@ -73,6 +74,10 @@ async def run(settings: RunnerSettings) -> None:
     """Until SIGTERM or SIGINT. The agents go on. Raises RunnerConfigurationError."""
     identity = runner_id(settings.state_dir)
     token = read_token(settings)
+    try:
+        tls = await asyncio.to_thread(connection_context, settings)
+    except TrustError as error:
+        raise RunnerConfigurationError(str(error)) from None
     catalog = AgentCatalog(settings.programs)
     keeper = SessionKeeper(
         settings.state_dir,
@@ -101,13 +106,17 @@ async def run(settings: RunnerSettings) -> None:
                 keeper,
                 catalog.offers,
                 obey,
+                ssl_context=tls,
             )
 
             async def report(failure: DialFailed) -> None:
                 await home.send_control(failure)
 
             back = DialBack(
-                Endpoint(settings.url), lambda: f"Bearer {identity}.{token}", relay, report
+                Endpoint(settings.url, ssl_context=tls),
+                lambda: f"Bearer {identity}.{token}",
+                relay,
+                report,
             )
 
             def dial(command: Dial | DialSpares) -> None:

@@ -21,6 +21,12 @@ class RunnerSettings(BaseSettings):
 
     url: str = "http://127.0.0.1:7180"
     """The control plane."""
+    pin: str = ""
+    """The key of the control plane (`earthshine.net.pinning`): it is known by this alone."""
+    ca_file: Path | None = None
+    """Authorities in PEM that vouch for the control plane, instead of the system's."""
+    allow_plain_http: bool = False
+    """Reach it over a network without TLS. The token and all key strokes can then be read there."""
     name: str = ""
     """What people call this machine; the host name when empty."""
     token: SecretStr | None = None
