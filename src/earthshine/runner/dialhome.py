@@ -278,7 +278,11 @@ class DialHome:
             detail=session.condition.detail,
             remedy=session.condition.remedy,
         )
-        self._send_soon(Status(session_id=session.session_id, payload=condition))
+        self.say_condition(session.session_id, condition)
+
+    def say_condition(self, session_id: str, condition: SessionCondition) -> None:
+        """Tell the control plane something about a session that is no entry of its log."""
+        self._send_soon(Status(session_id=session_id, payload=condition))
 
     def agents_changed(self, offers: list[AgentOffer]) -> None:
         """Tell the control plane what can be started now."""
