@@ -156,6 +156,7 @@ class Server:
     async def _run(self, ready: Callable[[Running], Any]) -> None:
         settings = self._settings
         token, token_file = await asyncio.to_thread(runner_token, settings)
+        tls = await asyncio.to_thread(self._tls)
         sock = listen(settings.host, settings.port)
         port = sock.getsockname()[1]
         scheme = "https" if settings.has_tls else "http"
@@ -166,7 +167,6 @@ class Server:
         if not is_loopback(host):
             own_url = url  # under loopback's names it does not answer
         allowed = AllowedOrigins([origin(url), *(local if is_loopback(host) else [])])
-        tls = await asyncio.to_thread(self._tls)
         database = Database(settings.database)
         await database.migrate()
         plane = ControlPlane(database, token)
