@@ -47,6 +47,7 @@ from earthshine.control.sharing.routes import router as sharing_router
 from earthshine.control.sharing.service import SharingService
 from earthshine.control.sockets import CLOSE_AGAIN, SignedInSockets
 from earthshine.control.throttle import Throttle
+from earthshine.control.tls import ServerTls
 from earthshine.control.ui import pages
 from earthshine.control.updates import SUBPROTOCOL as UPDATES_SUBPROTOCOL
 from earthshine.control.updates import Announcer
@@ -71,6 +72,10 @@ class ControlPlane:
         self.trail: Trail = NoTrail()
         self.people = Accounts(database, self.access, self.throttle, self.trail, oidc=oidc)
         self.accounts = self.people.service
+        self.tls: ServerTls | None = None
+        """The TLS of the server itself, if it speaks it."""
+        self.needs_pin = False
+        """Whether runners must pin `tls_fingerprint` to know this server."""
         self.registry = ConnectionRegistry()
         self.directory = RunnerDirectory(database, self.registry)
         self.journal = Journal(database)
@@ -109,6 +114,11 @@ class ControlPlane:
         self.journal.on_change = self._session_changed
         self.directory.on_change = self._runner_changed
         self.sessions.on_removed = self.announcer.session_removed
+
+    @property
+    def tls_fingerprint(self) -> str | None:
+        """The pin of the key that this server shows (`earthshine.net.pinning`)."""
+        return None if self.tls is None else self.tls.fingerprint
 
     async def _session_role(self, session_id: str, person_id: str) -> SessionRole | None:
         channel = await self.book.open(session_id)
@@ -255,6 +265,7 @@ def application(
     previews: PreviewService | None = None,
     *,
     form_targets: str = "",
+    strict_transport: bool = False,
 ) -> ASGIApp:
     """Everything that is served under the control plane's own origin."""
     app = api()
@@ -275,7 +286,8 @@ def application(
     state.is_stopping = lambda: plane.stopping
     app.router.routes.append(WebSocketRoute(revdial.PATH, FramedDialBack(plane.dialing)))
     app.router.routes.extend(pages.routes(form_targets))
-    return KnowsOrigin(SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed)))
+    guarded = OriginGuard(RunnerDoor(app, plane.endpoint), allowed)
+    return KnowsOrigin(SecurityHeaders(guarded, strict_transport=strict_transport))
 
 
 class RunnerDoor:

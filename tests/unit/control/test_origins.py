@@ -212,3 +212,20 @@ JSON = (b"content-type", b"application/json")
 )
 async def test_malformed_heads(headers, status):
     assert await through(headers) == status
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_browsers_are_told_to_stay_with_tls_where_it_is_safe(strict):
+    async def app(scope, receive, send):
+        await JSONResponse({})(scope, receive, send)
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await SecurityHeaders(app, strict_transport=strict)(scope, None, send)  # type: ignore[arg-type]
+    headers = dict(sent[0]["headers"])
+    expected = b"max-age=31536000" if strict else None
+    assert headers.get(b"strict-transport-security") == expected
