@@ -26,6 +26,7 @@ from earthshine.control.origins import AllowedOrigins, loopback_origins
 from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.settings import ControlSettings, is_loopback, origin
+from earthshine.net.abortable import AbortableWebSocket
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols.envelope import MAX_MESSAGE
 
@@ -137,6 +138,8 @@ class Server:
     async def _run(self, ready: Callable[[Running], Any]) -> None:
         settings = self._settings
         token, token_file = await asyncio.to_thread(runner_token, settings)
+        if not settings.runner_token_enabled:
+            token_file = None
         sock = listen(settings.host, settings.port)
         port = sock.getsockname()[1]
         scheme = "https" if settings.has_tls else "http"
@@ -147,7 +150,7 @@ class Server:
         allowed = AllowedOrigins([origin(url), *(local if is_loopback(settings.host) else [])])
         database = Database(settings.database)
         await database.migrate()
-        plane = ControlPlane(database, token)
+        plane = ControlPlane(database, token if settings.runner_token_enabled else None)
         owner = await plane.accounts.ensure_owner("owner")
         async with plane.running(), contextlib.AsyncExitStack() as stack:
             previews, targets = await self._previews(stack, plane, allowed, url)
@@ -216,7 +219,7 @@ class Server:
             app,
             loop="uvloop",
             http=revdial_protocol(plane.dialing),
-            ws="websockets-sansio",
+            ws=AbortableWebSocket,
             ws_max_size=MAX_MESSAGE,
             ws_ping_interval=PING_INTERVAL,
             # A peer that we do not read at the moment cannot answer: the kernel judges instead.

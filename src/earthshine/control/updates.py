@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +12,9 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from earthshine.control.access import Actor
+from earthshine.control.access import Actor, Role
+from earthshine.control.errors import NotFoundError
+from earthshine.control.runners.directory import Runner
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.sessions.channel import Channel
 from earthshine.control.sessions.service import SessionService
@@ -62,7 +65,17 @@ class Announcer:
         """A session was deleted."""
         self._channels.pop(session_id, None)
         message = {"type": "session-removed", "id": session_id}
-        self._hand_out(("session", session_id), message, owner_id)
+        self._hand_out(("session", session_id), message, _whose(owner_id))
+
+    def runner_hidden(self, runner: Runner) -> None:
+        """A runner left the lists of those who may not see it any more."""
+        self._runner_ids.discard(runner.id)
+        message = {"type": "runner-removed", "id": runner.id}
+        self._hand_out(
+            ("runner", runner.id),
+            message,
+            lambda actor: actor.role is not Role.GUEST and not self._runners.may_see(actor, runner),
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -82,16 +95,29 @@ class Announcer:
                     "type": "session",
                     "session": view.model_dump(by_alias=True, mode="json"),
                 }
-                self._hand_out(("session", session_id), message, channel.record.owner_id)
+                self._hand_out(("session", session_id), message, _whose(channel.record.owner_id))
             for runner_id in runner_ids:
-                runner = self._runners.view(runner_id).model_dump(by_alias=True, mode="json")
-                self._hand_out(("runner", runner_id), {"type": "runner", "runner": runner}, None)
+                await self._announce_runner(runner_id)
+
+    async def _announce_runner(self, runner_id: str) -> None:
+        try:
+            runner = self._runners.known(runner_id)
+            view = await self._runners.view(runner_id)
+        except NotFoundError:
+            return
+        except SQLAlchemyError as error:
+            log.warning("a runner could not be announced: %s", error)
+            return
+        message = {"type": "runner", "runner": view.model_dump(by_alias=True, mode="json")}
+        self._hand_out(
+            ("runner", runner_id), message, lambda actor: self._runners.may_see(actor, runner)
+        )
 
     def _hand_out(
-        self, key: tuple[str, str], message: dict[str, Any], owner_id: str | None
+        self, key: tuple[str, str], message: dict[str, Any], concerns: Callable[[Actor], bool]
     ) -> None:
         for subscriber in self._subscribers:
-            if owner_id not in (None, subscriber.actor.person_id) and not subscriber.actor.is_admin:
+            if not concerns(subscriber.actor):
                 continue
             if len(subscriber.pending) >= MAX_PENDING:
                 subscriber.pending.clear()
@@ -135,6 +161,10 @@ class Announcer:
                 **runners.model_dump(by_alias=True, mode="json"),
             },
         )
+
+
+def _whose(owner_id: str) -> Callable[[Actor], bool]:
+    return lambda actor: actor.is_admin or actor.person_id == owner_id
 
 
 async def _say(websocket: WebSocket, message: dict[str, Any]) -> None:

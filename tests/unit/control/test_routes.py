@@ -11,6 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from earthshine.control.access import RULE, Access, Permission
 from earthshine.control.accounts.service import AccountService
 from earthshine.control.app import RunnerDoor
+from earthshine.control.devices.pairing import PairingService
+from earthshine.control.devices.service import DeviceService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.sessions.service import SessionService
@@ -20,6 +22,7 @@ SIGN_IN = "sign-in"  # 401, or close 4001, without credentials
 OWN = "own"  # the same, and 404 for a session that is somebody else's
 OPEN = "open"  # for everybody
 RUNNER = "runner"  # a runner's token
+DEVICE = "device"  # a device's signature in the body; a person's sign-in is of no use
 
 S = "/api/v1/sessions/{session_id}"
 EXPECTED = {
@@ -30,6 +33,19 @@ EXPECTED = {
     ("GET", "/api/v1/runners"): SIGN_IN,
     ("GET", "/api/v1/runners/{runner_id}"): SIGN_IN,
     ("GET", "/api/v1/runners/{runner_id}/folders"): SIGN_IN,
+    ("PATCH", "/api/v1/runners/{runner_id}"): SIGN_IN,
+    ("DELETE", "/api/v1/runners/{runner_id}"): SIGN_IN,
+    ("POST", "/api/v1/runners/{runner_id}/revoke"): SIGN_IN,
+    ("POST", "/api/v1/pairings"): SIGN_IN,
+    ("GET", "/api/v1/pairings"): SIGN_IN,
+    ("GET", "/api/v1/pairings/{pairing_id}"): SIGN_IN,
+    ("POST", "/api/v1/pairings/{pairing_id}/confirm"): SIGN_IN,
+    ("POST", "/api/v1/pairings/{pairing_id}/refuse"): SIGN_IN,
+    ("POST", "/api/clients/challenge"): OPEN,
+    ("POST", "/api/clients/pair"): DEVICE,
+    ("POST", "/api/clients/pair/collect"): DEVICE,
+    ("POST", "/api/clients/session"): DEVICE,
+    ("POST", "/api/clients/unpair"): DEVICE,
     ("POST", "/api/v1/sessions"): SIGN_IN,
     ("GET", "/api/v1/sessions"): SIGN_IN,
     ("GET", S): OWN,
@@ -74,6 +90,29 @@ BODIES = {
     ("POST", S + "/kill"): {},
     ("POST", S + "/resize"): {"cols": 80, "rows": 24},
     ("POST", S + "/previews"): {"port": 3000},
+    ("POST", "/api/v1/pairings"): {},
+    ("POST", "/api/v1/pairings/{pairing_id}/confirm"): {"fingerprint": "x"},
+    ("POST", "/api/v1/pairings/{pairing_id}/refuse"): {},
+    ("POST", "/api/v1/runners/{runner_id}/revoke"): {},
+    ("PATCH", "/api/v1/runners/{runner_id}"): {"name": "box"},
+    ("POST", "/api/clients/challenge"): {},
+    ("POST", "/api/clients/pair"): {"code": "x", "key": "A" * 43, "signature": "A" * 86},
+    ("POST", "/api/clients/pair/collect"): {
+        "pairingId": "nosuchpairing",
+        "challenge": "x",
+        "signature": "A" * 86,
+    },
+    ("POST", "/api/clients/session"): {
+        "runnerId": "runner0001",
+        "token": "x",
+        "challenge": "x",
+        "signature": "A" * 86,
+    },
+    ("POST", "/api/clients/unpair"): {
+        "runnerId": "runner0001",
+        "challenge": "x",
+        "signature": "A" * 86,
+    },
 }
 HTTP = [key for key in EXPECTED if key[0] not in ("WS", "*")]
 
@@ -120,16 +159,16 @@ def test_every_http_route_with_a_body_has_one_here():
 
 
 def ask(client, method, path, session_id="nosuchsession"):
+    body = BODIES.get((method, path))
     path = path.format(
-        session_id=session_id, runner_id="runner0001", preview_id="p", rest="x", name="theme.js"
+        session_id=session_id,
+        runner_id="runner0001",
+        preview_id="p",
+        pairing_id="nosuchpairing",
+        rest="x",
+        name="theme.js",
     )
-    return client.request(
-        method, path, json=BODIES.get((method, path_key(method, path, session_id)))
-    )
-
-
-def path_key(method, path, session_id):
-    return path.replace(session_id, "{session_id}")
+    return client.request(method, path, json=body)
 
 
 @pytest.mark.parametrize("credentials", ["none", "wrong", "cookie", "basic", "url"])
@@ -149,6 +188,9 @@ async def test_who_is_not_signed_in_gets_401_from_every_protected_route(here, ru
                 assert answer.json()["code"] == "sign-in-required"
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.headers["www-authenticate"] == "Bearer"
+            elif EXPECTED[method, path] == DEVICE:
+                assert answer.status_code in (401, 410, 422), (method, path, answer.text)
+                assert answer.json()["code"] != "sign-in-required"
             else:
                 assert answer.status_code not in (401, 500), (method, path)
 
@@ -226,8 +268,25 @@ INTERNAL = {
     # After a rule was asked.
     (SessionService, "channel"),
     (SessionService, "view"),
+    (RunnerService, "view"),
+    # For machines: their signatures say who they are.
+    (PairingService, "present"),
+    (PairingService, "collect"),
+    (DeviceService, "open_session"),
+    (DeviceService, "verify_stream"),
+    (DeviceService, "leave"),
+    # For the server itself.
+    (PairingService, "drop_of"),
+    (DeviceService, "revoke_of"),
 }
-SERVICES = (AccountService, SessionService, RunnerService, PreviewService)
+SERVICES = (
+    AccountService,
+    SessionService,
+    RunnerService,
+    PreviewService,
+    PairingService,
+    DeviceService,
+)
 
 
 @pytest.mark.parametrize("service", SERVICES)
