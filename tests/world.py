@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,7 +20,9 @@ from typing import Any
 
 import httpx
 
-READY = re.compile(r"http://\S+/#sign-in=(\S+)")
+from earthshine.net.pinning import client_context, fingerprint
+
+READY = re.compile(r"https?://\S+/#sign-in=(\S+)")
 
 
 def free_port() -> int:
@@ -104,7 +107,8 @@ class World:
         self.port = port or free_port()
         self.preview_port = free_port()
         self.host = host
-        self.url = f"http://{host}:{self.port}"
+        self.scheme = "https" if "EARTHSHINE_TLS_SELF_MADE" in (control or {}) else "http"
+        self.url = f"{self.scheme}://{host}:{self.port}"
         self.state = root / "control"
         self._control_environment = control or {}
         self.control = self._control()
@@ -141,6 +145,9 @@ class World:
         self, name: str = "runner", url: str = "", prefix: tuple[str, ...] = (), **more: str
     ) -> Program:
         """A runner that is not started yet."""
+        trust = {"EARTHSHINE_RUNNER_PIN": self.pin} if self.pin else {}
+        if self.host != "127.0.0.1":
+            trust["EARTHSHINE_RUNNER_ALLOW_PLAIN_HTTP"] = "true"
         program = Program(
             [
                 "runner",
@@ -154,7 +161,7 @@ class World:
                 str(self.root / name),
             ],
             self.root / f"{name}.log",
-            self.environment(XDG_DATA_HOME=str(self.root / f"{name}-data"), **more),
+            self.environment(XDG_DATA_HOME=str(self.root / f"{name}-data"), **(trust | more)),
             prefix,
         )
         self.runners.append(program)
@@ -167,9 +174,10 @@ class World:
     def wait_ready(self, seconds: float = 60) -> None:
         def ready() -> bool:
             try:
-                return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+                answer = httpx.get(f"{self.url}/readyz", timeout=2, verify=self.verify)
             except httpx.TransportError:
                 return False
+            return answer.status_code == 200
 
         wait_for(ready, seconds, lambda: f"control plane ready: {self.control.output()[-2000:]}")
         wait_for((self.state / "cli.json").exists, 5, "token for the command line")
@@ -183,13 +191,30 @@ class World:
         return str(json.loads((self.state / "cli.json").read_text())["token"])
 
     @property
+    def pin(self) -> str:
+        """The key of a control plane that made its own; empty before it has."""
+        made = self.state / "tls" / "certificate.pem"
+        known = made.exists() and fingerprint(ssl.PEM_cert_to_DER_cert(made.read_text()))
+        return known or ""
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """How HTTP clients know the control plane."""
+        return client_context(self.pin) if self.pin else True
+
+    @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
     def api(self, method: str, path: str, body: Any = None, status: int | None = None) -> Any:
         """A call under /api/v1; asserts success, or the status asked for."""
         response = httpx.request(
-            method, f"{self.url}/api/v1{path}", json=body, headers=self.headers, timeout=40
+            method,
+            f"{self.url}/api/v1{path}",
+            json=body,
+            headers=self.headers,
+            timeout=40,
+            verify=self.verify,
         )
         if status is None:
             assert response.is_success, response.text

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from earthshine.control.previews.listener import PreviewSettings
+from earthshine.control.tls import ServerTls
 from tests.peers.preview_world import ANNA, CONTROL_ORIGIN, previews
 from tests.peers.revdial_world import tcp_service
 
@@ -195,7 +196,7 @@ async def test_through_tls(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    settings = PreviewSettings(tls_certificate=cert, tls_key=key)
+    settings = PreviewSettings(tls=ServerTls(Path(cert), Path(key)).context)
     async with opened(settings) as (_here, preview, dial):
         assert preview.url.startswith("https://")
         async with dial(ssl=context) as socket:

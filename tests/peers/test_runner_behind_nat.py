@@ -36,6 +36,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, NatWo
             port=port,
             control={
                 "EARTHSHINE_PUBLIC_URL": url,
+                "EARTHSHINE_MODE": "development",
                 "EARTHSHINE_ALLOW_PLAIN_HTTP": "true",
                 "EARTHSHINE_PREVIEW_PORTS": "[0, 0]",
             },

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "up": ("earthshine.cli.up", "up"),
     "serve": ("earthshine.cli.serve", "serve"),
     "runner": ("earthshine.cli.runner", "runner"),
+    "policy": ("earthshine.cli.policy", "policy"),
     "session": ("earthshine.cli.session", "session"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
     "doctor": ("earthshine.cli.doctor", "doctor"),

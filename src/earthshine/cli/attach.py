@@ -130,6 +130,7 @@ class _Attachment:
                 subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
                 compression=None,
                 max_size=MAX_MESSAGE,
+                ssl=self._access.tls,
             )
         except InvalidStatus as error:
             if error.response.status_code < 500:

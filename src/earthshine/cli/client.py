@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ import httpx
 
 from earthshine.cli import configuration
 from earthshine.control.settings import ControlSettings
+from earthshine.net.pinning import BadPinError, client_context
 
 EXIT_NOT_FOUND = 4
 EXIT_NOT_ALLOWED = 5
@@ -32,22 +34,35 @@ class Access:
 
     url: str
     token: str
+    pin: str | None = None
+    """The server's key, where no authority vouches for it."""
 
     @property
     def headers(self) -> dict[str, str]:
         """What authenticates a request."""
         return {"Authorization": f"Bearer {self.token}"}
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How to connect; None over plain HTTP. Ends the command when the pin is none."""
+        if not self.url.startswith("https:"):
+            return None
+        try:
+            return client_context(self.pin)
+        except BadPinError as error:
+            fail(f"EARTHSHINE_PIN: {error}")
+
 
 def access() -> Access:
-    """From EARTHSHINE_URL and EARTHSHINE_TOKEN, else from what the local server left."""
+    """From EARTHSHINE_URL, _TOKEN and _PIN, else from what the local server left."""
     url, token = os.environ.get("EARTHSHINE_URL"), os.environ.get("EARTHSHINE_TOKEN")
     if url and token:
-        return Access(url.rstrip("/"), token)
+        return Access(url.rstrip("/"), token, os.environ.get("EARTHSHINE_PIN"))
     path = configuration.load(ControlSettings, "control", {}).state_dir / "cli.json"
     try:
         known = json.loads(path.read_text())
-        return Access(url or known["url"], token or known["token"])
+        pin = os.environ.get("EARTHSHINE_PIN") if url else known.get("pin")
+        return Access(url or known["url"], token or known["token"], pin)
     except (OSError, ValueError, KeyError):
         fail(
             "no server is known: start one with `earthshine up`, or set EARTHSHINE_URL and "
@@ -80,7 +95,10 @@ class Api:
     def __init__(self, to: Access | None = None) -> None:
         self.access = to or access()
         self._client = httpx.Client(
-            base_url=self.access.url + "/api/v1", headers=self.access.headers, timeout=60
+            base_url=self.access.url + "/api/v1",
+            headers=self.access.headers,
+            timeout=60,
+            verify=self.access.tls or True,
         )
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:

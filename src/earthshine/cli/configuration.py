@@ -21,8 +21,13 @@ def config_file() -> Path:
     return Path(override) if override else user_config_path("earthshine") / "earthshine.toml"
 
 
-def load(kind: type[S], table: str, options: dict[str, Any]) -> S:
-    """Settings of one table. Ends the command with words when they are wrong."""
+def load(
+    kind: type[S], table: str, options: dict[str, Any], defaults: dict[str, Any] | None = None
+) -> S:
+    """Settings of one table. Ends the command with words when they are wrong.
+
+    `defaults` are the command's own, under everything else.
+    """
     path = config_file()
     try:
         values = tomllib.loads(path.read_text()).get(table, {})
@@ -32,6 +37,7 @@ def load(kind: type[S], table: str, options: dict[str, Any]) -> S:
         raise click.ClickException(f"{path}: {error}") from None
     prefix = kind.model_config.get("env_prefix", "")
     # A variable wins over the file, an option over both.
+    values = {**(defaults or {}), **values}
     from_file = {key: value for key, value in values.items() if not _in_environment(prefix, key)}
     given = {key: value for key, value in options.items() if value is not None}
     try:

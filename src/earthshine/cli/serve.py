@@ -26,6 +26,7 @@ def serve(
         ControlSettings,
         "control",
         {"host": host, "port": port, "public_url": public_url, "state_dir": state_dir},
+        {"mode": "production"},
     )
     try:
         uvloop.run(Server(settings).run(_announce))
@@ -43,4 +44,9 @@ def _announce(running: Running) -> None:
             f"Runners authenticate with the token in {running.runner_token_file}\n"
             f"On another machine: EARTHSHINE_RUNNER_TOKEN_FILE=FILE earthshine runner "
             f"--url {running.url}"
+        )
+    if running.needs_pin:
+        click.echo(
+            f"The certificate is this server's own: runners need "
+            f"EARTHSHINE_RUNNER_PIN={running.tls_fingerprint}"
         )

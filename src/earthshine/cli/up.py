@@ -37,18 +37,14 @@ def up(host: str | None, port: int | None, state_dir: Path | None) -> None:
 
 
 async def _run(control: ControlSettings, runner: RunnerSettings) -> None:
-    started = asyncio.Event()
-    url, token_file = "", None
+    started: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
 
     def ready(running: Running) -> None:
-        nonlocal url, token_file
-        url, token_file = running.own_url, running.runner_token_file
         _greet(running, runner)
-        started.set()
+        started.set_result(running)
 
     async def supervise() -> None:
-        await started.wait()
-        await _keep_runner(control, runner, url, token_file)
+        await _keep_runner(control, runner, await started)
 
     wrong: BaseException | None = None
     try:
@@ -76,14 +72,14 @@ def _greet(running: Running, runner: RunnerSettings) -> None:
     click.echo("Ctrl-C stops the server. Agents go on working and are here again next time.")
 
 
-async def _keep_runner(
-    control: ControlSettings, runner: RunnerSettings, url: str, token_file: Path | None
-) -> None:
+async def _keep_runner(control: ControlSettings, runner: RunnerSettings, running: Running) -> None:
     """Run the local runner, again after a crash, until cancelled."""
+    token_file = running.runner_token_file
     environment = {
         **os.environ,
-        "EARTHSHINE_RUNNER_URL": url,
+        "EARTHSHINE_RUNNER_URL": running.own_url,
         "EARTHSHINE_RUNNER_STATE_DIR": str(runner.state_dir),
+        "EARTHSHINE_RUNNER_ALLOW_PLAIN_HTTP": "true" if running.tls is None else "false",
     }
     if token_file is not None:
         environment["EARTHSHINE_RUNNER_TOKEN_FILE"] = str(token_file)
@@ -91,7 +87,19 @@ async def _keep_runner(
         environment["EARTHSHINE_RUNNER_TOKEN"] = control.runner_token.get_secret_value()
     environment.setdefault("EARTHSHINE_LOG", "WARNING")
     backoff = Backoff(random.random)
+    process: asyncio.subprocess.Process | None = None
+
+    def renewed() -> None:
+        """The server shows another key: start the runner again with its pin."""
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+
+    if running.tls is not None:
+        running.tls.on_change.append(renewed)
     while True:
+        # Also when there is none: one in the configuration is another server's.
+        environment["EARTHSHINE_RUNNER_PIN"] = running.own_pin or ""
         # A session of its own: Ctrl-C is for us, and we tell the runner.
         process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -49,6 +49,7 @@ from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
 from earthshine.control.sockets import SignedInSockets
 from earthshine.control.throttle import Throttle
+from earthshine.control.tls import ServerTls
 from earthshine.control.ui import pages
 from earthshine.control.updates import SUBPROTOCOL as UPDATES_SUBPROTOCOL
 from earthshine.control.updates import Announcer
@@ -70,16 +71,18 @@ class ControlPlane:
         self,
         database: Database,
         runner_token: str | None,
-        *,
-        server_fingerprint: str | None = None,
     ) -> None:
-        """`runner_token` None: only paired runners. `server_fingerprint`: the pin of our key."""
+        """`runner_token` None: only paired runners are let in."""
         self.database = database
         storage = SessionStorage(database)
         self.book = ChannelBook(storage.load)
         self.access = Authorization(self._session_role, self._possession)
         self.throttle = Throttle()
         self.trail: Trail = NoTrail()
+        self.tls: ServerTls | None = None
+        """The TLS of the server itself, if it speaks it."""
+        self.needs_pin = False
+        """Whether runners must pin `tls_fingerprint` to know this server."""
         self.accounts = AccountService(database, self.access)
         self.registry = ConnectionRegistry()
         self.directory = RunnerDirectory(database, self.registry)
@@ -109,7 +112,7 @@ class ControlPlane:
             challenges,
             self.throttle,
             self.trail,
-            server_fingerprint=server_fingerprint,
+            server_pin=lambda: self.tls_fingerprint if self.needs_pin else None,
         )
         self.devices = DeviceService(
             database,
@@ -140,6 +143,11 @@ class ControlPlane:
         self.sessions.on_removed = self.announcer.session_removed
         self.devices.on_revoked = self._runner_revoked
         self.devices.on_hidden = self.announcer.runner_hidden
+
+    @property
+    def tls_fingerprint(self) -> str | None:
+        """The pin of the key that this server shows (`earthshine.net.pinning`)."""
+        return None if self.tls is None else self.tls.fingerprint
 
     async def _session_role(self, session_id: str, person_id: str) -> SessionRole | None:
         channel = await self.book.open(session_id)
@@ -272,6 +280,7 @@ def application(
     previews: PreviewService | None = None,
     *,
     form_targets: str = "",
+    strict_transport: bool = False,
 ) -> ASGIApp:
     """Everything that is served under the control plane's own origin."""
     app = api()
@@ -292,7 +301,8 @@ def application(
     state.is_stopping = lambda: plane.stopping
     app.router.routes.append(WebSocketRoute(revdial.PATH, FramedDialBack(plane.dialing)))
     app.router.routes.extend(pages.routes(form_targets))
-    return KnowsOrigin(SecurityHeaders(OriginGuard(RunnerDoor(app, plane.endpoint), allowed)))
+    guarded = OriginGuard(RunnerDoor(app, plane.endpoint), allowed)
+    return KnowsOrigin(SecurityHeaders(guarded, strict_transport=strict_transport))
 
 
 class RunnerDoor:

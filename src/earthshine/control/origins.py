@@ -145,20 +145,23 @@ _SECURITY_HEADERS: Final = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeaders:
     """ASGI middleware: headers that every answer carries; API answers are never cached."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, strict_transport: bool = False) -> None:
+        """`strict_transport`: browsers shall not come over plain HTTP for a year (RFC 6797)."""
         self._app = app
+        self._headers = [*_SECURITY_HEADERS, *([_STRICT_TRANSPORT] if strict_transport else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, adding the headers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        extra = [*_SECURITY_HEADERS]
+        extra = [*self._headers]
         if scope["path"].startswith("/api/"):
             extra.append((b"cache-control", b"no-store"))
 

@@ -20,12 +20,15 @@ import uvicorn
 from starlette.types import ASGIApp
 from websockets.exceptions import InvalidState
 
+from earthshine.control import certificates
 from earthshine.control.app import ControlPlane, application
 from earthshine.control.db.engine import Database
+from earthshine.control.forwarded import TrustsProxies
 from earthshine.control.origins import AllowedOrigins, loopback_origins
 from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.settings import ControlSettings, is_loopback, origin
+from earthshine.control.tls import ServerTls, TlsError
 from earthshine.net.abortable import AbortableWebSocket
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols.envelope import MAX_MESSAGE
@@ -56,6 +59,22 @@ class Running:
     """As programs of this machine reach it."""
     sign_in_url: str
     runner_token_file: Path | None
+    tls: ServerTls | None = None
+    """The TLS of the server itself; None where it speaks plain HTTP."""
+    needs_pin: bool = False
+    """Runners must pin `tls_fingerprint`: no authority vouches for the certificate."""
+    own_is_direct: bool = False
+    """Nothing is in between on `own_url`, so what is shown there is our certificate."""
+
+    @property
+    def tls_fingerprint(self) -> str | None:
+        """The pin of the key that this server shows; it changes with the certificate's files."""
+        return None if self.tls is None else self.tls.fingerprint
+
+    @property
+    def own_pin(self) -> str | None:
+        """What programs of this machine pin: the certificate need not name a loopback address."""
+        return self.tls_fingerprint if self.own_is_direct else None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -140,33 +159,95 @@ class Server:
         token, token_file = await asyncio.to_thread(runner_token, settings)
         if not settings.runner_token_enabled:
             token_file = None
+        tls = await asyncio.to_thread(self._tls)
         sock = listen(settings.host, settings.port)
         port = sock.getsockname()[1]
         scheme = "https" if settings.has_tls else "http"
         local = loopback_origins(scheme, port)
-        host = settings.host if is_loopback(settings.host) else "127.0.0.1"
+        host = settings.host
         own_url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         url = settings.public_url.rstrip("/") or own_url
-        allowed = AllowedOrigins([origin(url), *(local if is_loopback(settings.host) else [])])
+        if not is_loopback(host):
+            own_url = url  # under loopback's names it does not answer
+        allowed = AllowedOrigins([origin(url), *(local if is_loopback(host) else [])])
         database = Database(settings.database)
         await database.migrate()
         plane = ControlPlane(database, token if settings.runner_token_enabled else None)
+        plane.tls = tls
+        # Behind a proxy it is the proxy's certificate that runners see.
+        plane.needs_pin = tls is not None and tls.is_self_made and not settings.trusted_proxies
         owner = await plane.accounts.ensure_owner("owner")
         async with plane.running(), contextlib.AsyncExitStack() as stack:
             previews, targets = await self._previews(stack, plane, allowed, url)
-            app = application(plane, allowed, url, previews, form_targets=targets)
-            server = _Uvicorn(self._config(app, plane))
+            app = application(
+                plane,
+                allowed,
+                url,
+                previews,
+                form_targets=targets,
+                strict_transport=_is_strict(url, tls),
+            )
+            outermost = TrustsProxies(app, settings.trusted_proxies, settings.proxy_headers)
+            server = _Uvicorn(self._config(outermost, plane), tls)
             _stop_on_signal(server, plane)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(server.serve(sockets=[sock]))
+                serving = tasks.create_task(server.serve(sockets=[sock]))
                 await server.wait_started()
                 cli_token = await plane.accounts.issue_token(owner.person_id)
-                access = {"url": own_url, "token": cli_token.token}
-                await asyncio.to_thread(
-                    write_secret, settings.state_dir / "cli.json", json.dumps(access) + "\n"
-                )
                 code = await plane.accounts.issue_code(owner.person_id)
-                ready(Running(url, own_url, f"{url}/#sign-in={code}", token_file))
+                running = Running(
+                    url,
+                    own_url,
+                    f"{url}/#sign-in={code}",
+                    token_file,
+                    tls,
+                    plane.needs_pin,
+                    own_is_direct=is_loopback(host) or not settings.trusted_proxies,
+                )
+                await self._leave_access(running, cli_token.token)
+                if tls is not None:
+
+                    def changed() -> None:
+                        tasks.create_task(self._leave_access(running, cli_token.token))
+
+                    tls.on_change.append(changed)
+                    watching = tasks.create_task(tls.watch())
+                    serving.add_done_callback(lambda _: watching.cancel())
+                ready(running)
+
+    async def _leave_access(self, running: Running, token: str) -> None:
+        """For the command line of this machine's owner."""
+        access = {"url": running.own_url, "token": token, "pin": running.own_pin}
+        await asyncio.to_thread(
+            write_secret, self._settings.state_dir / "cli.json", json.dumps(access) + "\n"
+        )
+
+    def _tls(self) -> ServerTls | None:
+        """Raises ServerConfigurationError."""
+        settings = self._settings
+        certificate, key = settings.tls_certificate, settings.tls_key
+        try:
+            if settings.tls_self_made:
+                certificate, key = certificates.self_made(settings.state_dir / "tls", self._names())
+            if certificate is None or key is None:
+                return None
+            return ServerTls(certificate, key, is_self_made=settings.tls_self_made)
+        except (TlsError, ValueError) as error:
+            raise ServerConfigurationError(str(error)) from None
+        except OSError as error:
+            raise ServerConfigurationError(
+                f"the certificate in {settings.state_dir} cannot be written: {error.strerror}"
+            ) from None
+
+    def _names(self) -> list[str]:
+        """Under which we are reached."""
+        settings = self._settings
+        names = [urlsplit(settings.public_url).hostname or ""]
+        if settings.host not in ("0.0.0.0", "::"):  # noqa: S104  every address is no name
+            names.append(settings.host)
+        if settings.preview_mode in ("auto", "host"):
+            names.append(f"*.{settings.preview_domain}")
+        return [name for name in names if name]
 
     async def _previews(
         self,
@@ -194,8 +275,7 @@ class Server:
                 host_name=name,
                 public_scheme=parts.scheme,  # type: ignore[arg-type]
                 public_port=settings.preview_public_port,
-                tls_certificate=_text(settings.tls_certificate),
-                tls_key=_text(settings.tls_key),
+                tls=None if plane.tls is None else plane.tls.context,
             ),
             allowed,
         )
@@ -232,8 +312,6 @@ class Server:
             date_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=int(settings.shutdown_grace) or 1,
-            ssl_certfile=settings.tls_certificate,
-            ssl_keyfile=settings.tls_key,
         )
 
 
@@ -247,15 +325,24 @@ def _stop_on_signal(server: _Uvicorn, plane: ControlPlane) -> None:
         loop.add_signal_handler(number, stop)
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _is_strict(url: str, tls: ServerTls | None) -> bool:
+    """Whether browsers may be told never to use plain HTTP here again.
+
+    Not for loopback's names: that would reach every development server on the machine. Not with a
+    certificate that nobody vouches for: the person could not go on past the browser's warning.
+    """
+    parts = urlsplit(url)
+    known = tls is None or not tls.is_self_made
+    return parts.scheme == "https" and known and not is_loopback(parts.hostname or "")
 
 
 class _Uvicorn(uvicorn.Server):
     """Tells when it has started, and leaves signals to us: what came is still to be stored."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, tls: ServerTls | None) -> None:
         super().__init__(config)
+        config.load()
+        config.ssl = None if tls is None else tls.context
         self._up = asyncio.Event()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAX_PROXIES = 64
+_WAYS_TO_TLS = (
+    "Set tls_certificate and tls_key, or tls_self_made (runners pin its key), or put a TLS proxy "
+    "on this machine in front and listen on 127.0.0.1."
+)
 
 
 class ControlSettings(BaseSettings):
@@ -17,6 +25,8 @@ class ControlSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EARTHSHINE_", extra="forbid")
 
+    mode: Literal["development", "production"] = "development"
+    """In production nothing but loopback is served without TLS, whatever else is set."""
     host: str = "127.0.0.1"
     port: int = Field(default=7180, ge=0, le=65535)
     """Where to listen; 0 takes a free port."""
@@ -34,9 +44,19 @@ class ControlSettings(BaseSettings):
     public_url: str = ""
     """How browsers reach this server, when that differs from host and port: a proxy, a name."""
     allow_plain_http: bool = False
-    """Listen on a network without TLS. Everything, key strokes included, can then be read there."""
+    """In development: listen on a network without TLS. Everything can then be read there."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    """PEM files. Changed files are taken up without a restart."""
+    tls_self_made: bool = False
+    """Speak TLS with a certificate made in the state folder; runners pin its key."""
+    trusted_proxies: Annotated[list[Network], NoDecode] = Field(
+        default_factory=list, max_length=MAX_PROXIES
+    )
+    """Networks of reverse proxies: only they may say who a request is from."""
+    proxy_headers: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    """How they say it: X-Forwarded-For and -Proto, or Forwarded (RFC 7239). The others are ignored:
+    a proxy passes on, as the client sent them, the headers that it does not write."""
     state_dir: Path = Field(default_factory=lambda: user_state_path("earthshine") / "control")
     database_url: SecretStr | None = None
     """SQLAlchemy URL; SQLite in the state folder when not set."""
@@ -48,11 +68,56 @@ class ControlSettings(BaseSettings):
     shutdown_grace: float = Field(default=5.0, ge=0, le=300)
     """Seconds that open requests have when the server stops."""
 
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def separated_by_commas(cls, value: Any) -> Any:
+        """JSON or a comma between them, in an environment variable."""
+        if isinstance(value, str):
+            text = value.strip()
+            if text.startswith("["):
+                return json.loads(text)
+            return [part.strip() for part in text.split(",") if part.strip()]
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def not_everybody(cls, value: list[Network]) -> list[Network]:
+        """The whole internet is no proxy."""
+        if any(network.prefixlen == 0 for network in value):
+            raise ValueError(
+                "that would let anybody say that they are somebody else: list the addresses of "
+                "your proxies"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def tls_is_clear(self) -> ControlSettings:
+        """One certificate, and an address that fits to it."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_certificate is not None and self.tls_self_made:
+            raise ValueError("choose either tls_certificate and tls_key, or tls_self_made")
+        if self.has_tls and self.public_url.startswith("http:"):
+            raise ValueError(
+                f"this server speaks TLS, but public_url is {self.public_url}: begin it with https:"
+            )
+        return self
+
     @model_validator(mode="after")
     def safe_to_listen(self) -> ControlSettings:
         """A listener on a network needs a name that is checked, and TLS in it or in front of it."""
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together")
+        public = urlsplit(self.public_url)
+        if self.public_url and (public.scheme not in ("http", "https") or not public.hostname):
+            raise ValueError(f"public_url {self.public_url} is not an http or https address")
+        if (
+            self.mode == "production"
+            and public.scheme == "http"
+            and not is_loopback(public.hostname or "")
+        ):
+            raise ValueError(
+                f"in production public_url must begin with https:, and it is {self.public_url}: "
+                "sign-ins and key strokes would cross the network in the clear. " + _WAYS_TO_TLS
+            )
         if is_loopback(self.host):
             return self
         if not self.public_url:
@@ -60,11 +125,22 @@ class ControlSettings(BaseSettings):
                 f"listening on {self.host} needs public_url (EARTHSHINE_PUBLIC_URL), the address "
                 "that browsers and runners use: requests for any other Host are refused"
             )
-        if self.tls_certificate is None and not self.allow_plain_http:
+        if self.has_tls:
+            return self
+        if self.mode == "production":
+            raise ValueError(
+                f"in production Earthshine does not listen on {self.host} without TLS"
+                + (
+                    ", and allow_plain_http does not change that. "
+                    if self.allow_plain_http
+                    else ". "
+                )
+                + _WAYS_TO_TLS
+            )
+        if not self.allow_plain_http:
             raise ValueError(
                 f"listening on {self.host} without TLS would send sign-ins and key strokes in the "
-                "clear: set tls_certificate and tls_key, or put a TLS proxy on this machine in "
-                "front and listen on 127.0.0.1, or set allow_plain_http if the network is yours"
+                f"clear. {_WAYS_TO_TLS} If the network is yours alone: allow_plain_http"
             )
         return self
 
@@ -78,7 +154,7 @@ class ControlSettings(BaseSettings):
     @property
     def has_tls(self) -> bool:
         """Whether this server itself speaks TLS."""
-        return self.tls_certificate is not None
+        return self.tls_certificate is not None or self.tls_self_made
 
 
 def is_loopback(host: str) -> bool:

@@ -363,7 +363,7 @@ async def _dial_framed(
             write_limit=CHUNK_BYTES,
             ping_interval=PING_SECONDS,
             ping_timeout=PING_ANSWER_SECONDS,
-            ssl=endpoint.ssl_context if scheme == "wss" else None,
+            ssl=(endpoint.ssl_context or True) if scheme == "wss" else None,
         )
     except InvalidStatus as error:
         detail = bytes(error.response.body or b"").decode("utf-8", "replace")[:200]

@@ -166,6 +166,7 @@ class Input(Payload, tag_field="action", tag="input"):
     """Key strokes. Not answered; lost when the runner is away, like those of a dead line."""
 
     data: bytes
+    by: str = ""
 
 
 class Resize(Payload, tag_field="action", tag="resize"):

@@ -19,11 +19,13 @@ from earthshine.protocols.envelope import (
     Prompt,
     Refused,
     Resize,
+    SessionCondition,
     Start,
     Stop,
 )
 from earthshine.protocols.revdial import Dial, DialSpares
 from earthshine.runner import workspace
+from earthshine.runner.policy.rules import Policy, PolicyRefusedError
 from earthshine.runner.sessions.held import HolderGoneError
 from earthshine.runner.sessions.keeper import SessionKeeper, StartRefusedError
 
@@ -51,7 +53,14 @@ class Commands:
         answer: Callable[[ControlPayload, str | None], Awaitable[None]],
         dial: Callable[[Dial | DialSpares], None],
         tasks: asyncio.TaskGroup,
+        *,
+        policy: Callable[[], Policy] = Policy,
+        condition: Callable[[str, SessionCondition], None] = lambda *_: None,
     ) -> None:
+        """`policy` gives the one in force; `condition` tells something about a session."""
+        self._policy = policy
+        self._condition = condition
+        self._typing_refused: dict[str, str] = {}
         self._keeper = keeper
         self._answer = answer
         self._dial = dial
@@ -66,11 +75,39 @@ class Commands:
             case Input() | Resize() | Attend():
                 # In order and at once; on a session that has ended they mean nothing.
                 with contextlib.suppress(HolderGoneError):
-                    self._tell(session_id, command)
+                    self._tell_now(session_id or "", command)
             case Start() | Prompt() | Interrupt() | Stop() | Forget() | ListFolders():
                 self._begin(session_id, command)
             case _:
                 log.warning("a command that is not for a runner: %s", type(command).__name__)
+
+    def _tell_now(self, session_id: str, command: Input | Resize | Attend) -> None:
+        policy = self._policy()
+        try:
+            if isinstance(command, Input):
+                policy.check_typing(command.by)
+        except PolicyRefusedError as error:
+            self._typing_is_refused(session_id, error)
+            return
+        if isinstance(command, Input) and self._typing_refused.pop(session_id, ""):
+            session = self._keeper.get(session_id)
+            if session is not None and session.condition.code == "ok":
+                self._condition(session_id, SessionCondition(code="ok"))
+        if isinstance(command, Attend) and not policy.viewers_answer:
+            command = Attend(attended=False)  # or programs would wait for answers that we refuse
+        self._tell(session_id, command)
+
+    def _typing_is_refused(self, session_id: str, error: PolicyRefusedError) -> None:
+        """Key strokes have no answer: the session says it, once for each reason."""
+        if self._typing_refused.get(session_id) == error.detail:
+            return
+        if len(self._typing_refused) >= MAX_UNDER_WAY:
+            self._typing_refused.clear()
+        self._typing_refused[session_id] = error.detail
+        log.warning("refused: %s", error.detail, extra={"session": session_id, "rule": error.rule})
+        self._condition(
+            session_id, SessionCondition(code=error.code, detail=error.detail, remedy=error.remedy)
+        )
 
     def _begin(
         self,
@@ -99,6 +136,16 @@ class Commands:
                 detail=error.detail,
                 remedy=error.remedy,
             )
+        except PolicyRefusedError as error:
+            log.warning(
+                "refused: %s", error.detail, extra={"session": session_id, "rule": error.rule}
+            )
+            answer = Refused(
+                request_id=command.request_id,
+                code=error.code,
+                detail=error.detail,
+                remedy=error.remedy,
+            )
         except HolderGoneError as error:
             answer = Refused(request_id=command.request_id, code="ended", detail=str(error))
         except Exception as error:  # one bad command must not end the runner
@@ -120,7 +167,10 @@ class Commands:
         command: Start | Prompt | Interrupt | Stop | Forget | ListFolders,
     ) -> Any:
         if isinstance(command, ListFolders):
-            return await workspace.list_folders(command.path)
+            policy = self._policy()
+            path = await asyncio.to_thread(policy.folder, command.path)
+            listing = await workspace.list_folders(path)
+            return await asyncio.to_thread(policy.listing, listing)
         if session_id is None:
             raise CommandRefusedError("invalid", "the command names no session")
         if isinstance(command, Start):
@@ -128,6 +178,10 @@ class Commands:
         elif isinstance(command, Forget):
             await self._keeper.forget(session_id)
         else:
+            if isinstance(command, Prompt):
+                self._policy().check_typing(command.by)
+            else:
+                self._policy().check_person(command.by)
             self._tell(session_id, command)
         return None
 

@@ -41,6 +41,7 @@ from earthshine.protocols.revdial import (
     parse_destination,
     preamble_length,
 )
+from earthshine.runner.policy.rules import PolicyRefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ MAX_SPARES: Final = 8
 _DIAL_BACK_ERRORS: Final = (OSError, TimeoutError, DialBackRefusedError, RelayError, ValueError)
 
 Policy = Callable[[Destination], bool]
-"""Whether this machine lets the control plane connect to a destination."""
+"""Whether this machine lets the control plane connect to a destination. May raise
+PolicyRefusedError, to say why not."""
 
 
 def local_policy(socket_folder: Path | None = None) -> Policy:
@@ -206,7 +208,13 @@ class DialBack:
             destination = parse_destination(text)
         except BadDestinationError as error:
             raise DestinationError(DialFault.BAD_DESTINATION, str(error)) from None
-        if not self._policy(destination):
+        try:
+            permitted = self._policy(destination)
+        except PolicyRefusedError as error:
+            logger.warning("refused: %s", error.detail, extra={"rule": error.rule})
+            detail = f"{error.code}: {error.detail}"
+            raise DestinationError(DialFault.NOT_PERMITTED, detail) from None
+        if not permitted:
             raise DestinationError(DialFault.NOT_PERMITTED)
         try:
             async with asyncio.timeout(self._local_timeout):

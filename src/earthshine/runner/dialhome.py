@@ -13,6 +13,7 @@ import platform
 import random
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from earthshine import __version__
 from earthshine.net.backoff import Backoff
+from earthshine.net.pinning import PinMismatchError
 from earthshine.protocols import envelope
 from earthshine.protocols.envelope import (
     MAX_MESSAGE,
@@ -57,6 +59,14 @@ OPEN_TIMEOUT: Final = 15.0
 NOT_SENT_LOW_WATER: Final = 128 * 1024
 """Bytes in the kernel's send queue above which we wait: key strokes must not queue behind output
 that a slow line has yet to take."""
+PIN_REMEDY: Final = (
+    "Somebody may be in between, and nothing was sent. Only if whoever runs the server says that "
+    "its key is new, set EARTHSHINE_RUNNER_PIN to what they tell you"
+)
+TRUST_REMEDY: Final = (
+    "Set EARTHSHINE_RUNNER_PIN to what `earthshine serve` prints there, or "
+    "EARTHSHINE_RUNNER_CA_FILE to the authority that vouches for it"
+)
 log = logging.getLogger(__name__)
 
 
@@ -72,8 +82,12 @@ class DialHome:
         keeper: SessionKeeper,
         offers: Callable[[], list[AgentOffer]],
         obey: Callable[[str | None, ControlPayload], None],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        """`ssl_context` decides which server is taken, for an https address."""
         self._url = websocket_url(url)
+        self._ssl = (ssl_context or True) if self._url.startswith("wss:") else None
         self._runner_id = runner_id
         self._name = name or socket.gethostname()
         self._authorization = authorization
@@ -138,6 +152,7 @@ class DialHome:
                 "Authorization": self._authorization(),
                 "Earthshine-Runner": self._runner_id,
             },
+            ssl=self._ssl,
             user_agent_header=f"earthshine/{__version__}",
             compression=None,
             max_size=MAX_MESSAGE,
@@ -263,7 +278,11 @@ class DialHome:
             detail=session.condition.detail,
             remedy=session.condition.remedy,
         )
-        self._send_soon(Status(session_id=session.session_id, payload=condition))
+        self.say_condition(session.session_id, condition)
+
+    def say_condition(self, session_id: str, condition: SessionCondition) -> None:
+        """Tell the control plane something about a session that is no entry of its log."""
+        self._send_soon(Status(session_id=session_id, payload=condition))
 
     def agents_changed(self, offers: list[AgentOffer]) -> None:
         """Tell the control plane what can be started now."""
@@ -320,6 +339,10 @@ def _words(error: BaseException) -> str:
             404: "there is no Earthshine at this address",
             421: "it does not answer under this address (its public_url says which it has)",
         }.get(status, f"it answered {status}")
+    if isinstance(error, PinMismatchError):
+        return f"{error.strerror}. {PIN_REMEDY}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted here: {error.verify_message}. {TRUST_REMEDY}"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens at its address"
     if isinstance(error, ConnectionClosed) and error.rcvd is not None:

@@ -8,19 +8,23 @@ import logging
 import os
 import signal
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from earthshine.net.relay import Relay
 from earthshine.net.upgrade import Endpoint
-from earthshine.protocols.envelope import ControlPayload
-from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
+from earthshine.protocols.envelope import AgentOffer, ControlPayload
+from earthshine.protocols.revdial import Destination, Dial, DialFailed, DialSpares
 from earthshine.runner.agents.catalog import AgentCatalog
 from earthshine.runner.commands import Commands
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
+from earthshine.runner.policy.file import PolicyInForce
+from earthshine.runner.policy.rules import PolicyError
 from earthshine.runner.sessions.keeper import SessionKeeper
 from earthshine.runner.settings import RunnerSettings
+from earthshine.runner.trust import TrustError, connection_context
 
 LOOK_AGAIN: Final = 60.0
 """Seconds between looks for newly installed agents."""
@@ -73,6 +77,13 @@ async def run(settings: RunnerSettings) -> None:
     """Until SIGTERM or SIGINT. The agents go on. Raises RunnerConfigurationError."""
     identity = runner_id(settings.state_dir)
     token = read_token(settings)
+    try:
+        tls = await asyncio.to_thread(connection_context, settings)
+        policy = await asyncio.to_thread(
+            PolicyInForce, settings.policy, required=settings.policy_file is not None
+        )
+    except (TrustError, PolicyError) as error:
+        raise RunnerConfigurationError(str(error)) from None
     catalog = AgentCatalog(settings.programs)
     keeper = SessionKeeper(
         settings.state_dir,
@@ -80,7 +91,12 @@ async def run(settings: RunnerSettings) -> None:
         catalog,
         spool_limit=settings.spool_limit,
         overflow=settings.overflow,
+        policy=policy,
     )
+
+    def offers() -> list[AgentOffer]:
+        return policy().offers(catalog.offers())
+
     relay = Relay()
     relay.start()
     stop = asyncio.Event()
@@ -99,25 +115,44 @@ async def run(settings: RunnerSettings) -> None:
                 settings.name,
                 lambda: f"Bearer {token}",
                 keeper,
-                catalog.offers,
+                offers,
                 obey,
+                ssl_context=tls,
             )
+
+            def permits(destination: Destination) -> bool:
+                policy().check_destination(destination)
+                return True
 
             async def report(failure: DialFailed) -> None:
                 await home.send_control(failure)
 
             back = DialBack(
-                Endpoint(settings.url), lambda: f"Bearer {identity}.{token}", relay, report
+                Endpoint(settings.url, ssl_context=tls),
+                lambda: f"Bearer {identity}.{token}",
+                relay,
+                report,
+                policy=permits,
             )
 
             def dial(command: Dial | DialSpares) -> None:
                 back.start(command, tasks)
 
-            commands = Commands(keeper, home.send_control, dial, tasks)
+            commands = Commands(
+                keeper,
+                home.send_control,
+                dial,
+                tasks,
+                policy=policy,
+                condition=home.say_condition,
+            )
+            look = asyncio.Event()
+            policy.on_change = look.set
             await keeper.load(tasks)
             background = [
                 tasks.create_task(home.run()),
-                tasks.create_task(_look_for_agents(catalog, home)),
+                tasks.create_task(_look_for_agents(offers, home, look)),
+                tasks.create_task(policy.watch()),
             ]
             log.info("runner started", extra={"runner": identity, "pid": os.getpid()})
             await stop.wait()
@@ -136,11 +171,17 @@ class _StopError(Exception):
     """Ends the task group: everything in it can be taken up again later."""
 
 
-async def _look_for_agents(catalog: AgentCatalog, home: DialHome) -> None:
-    known = await asyncio.to_thread(catalog.offers)
+async def _look_for_agents(
+    offers: Callable[[], list[AgentOffer]], home: DialHome, look: asyncio.Event
+) -> None:
+    """Again and again, and at once when `look` is set."""
+    known = await asyncio.to_thread(offers)
     while True:
-        await asyncio.sleep(LOOK_AGAIN)
-        now = await asyncio.to_thread(catalog.offers)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN):
+                await look.wait()
+        look.clear()
+        now = await asyncio.to_thread(offers)
         if now != known:
             known = now
             home.agents_changed(now)

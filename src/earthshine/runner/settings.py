@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from platformdirs import user_data_path, user_state_path
+from platformdirs import user_config_path, user_data_path, user_state_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,8 +19,22 @@ class RunnerSettings(BaseSettings):
         env_prefix="EARTHSHINE_RUNNER_", env_nested_delimiter="__", extra="forbid"
     )
 
+    @property
+    def policy(self) -> Path:
+        """Where the policy is; it need not exist unless `policy_file` names it."""
+        return self.policy_file or user_config_path("earthshine") / "runner-policy.toml"
+
     url: str = "http://127.0.0.1:7180"
     """The control plane."""
+    pin: str = ""
+    """The key of the control plane (`earthshine.net.pinning`): it is known by this alone."""
+    ca_file: Path | None = None
+    """Authorities in PEM that vouch for the control plane, instead of the system's."""
+    allow_plain_http: bool = False
+    """Reach it over a network without TLS. The token and all key strokes can then be read there."""
+    policy_file: Path | None = None
+    """What this machine lets the control plane do; runner-policy.toml in the configuration folder,
+    if there is one, when not set."""
     name: str = ""
     """What people call this machine; the host name when empty."""
     token: SecretStr | None = None

@@ -1,6 +1,8 @@
 """The control plane as `earthshine serve` runs it, in this process."""
 
 import asyncio
+import contextlib
+import ipaddress
 import json
 import os
 import signal
@@ -9,7 +11,9 @@ import socket
 import httpx
 import pytest
 
-from earthshine.control import server
+from earthshine.control import server, tls
+from earthshine.control.certificates import self_made
+from earthshine.control.origin import KnowsOrigin, current_origin
 from earthshine.control.server import (
     Server,
     ServerConfigurationError,
@@ -18,6 +22,8 @@ from earthshine.control.server import (
     write_secret,
 )
 from earthshine.control.settings import ControlSettings
+from earthshine.control.tls import ServerTls
+from earthshine.net.pinning import client_context
 
 
 @pytest.fixture
@@ -50,6 +56,99 @@ async def test_it_serves_signs_in_and_stops_on_a_signal(settings, no_blocking):
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(20):
         await task
+
+
+@contextlib.asynccontextmanager
+async def serving(settings):
+    """The server in this process; what it says when it is ready."""
+    ready = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(Server(settings).run(ready.set_result))
+    done, _ = await asyncio.wait([task, ready], timeout=20, return_when="FIRST_COMPLETED")
+    if task in done:
+        await task
+    try:
+        yield ready.result()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await task
+
+
+async def test_with_a_certificate_of_its_own(settings, no_blocking, monkeypatch, eventually):
+    monkeypatch.setattr(tls, "LOOK_SECONDS", 0.01)
+    settings = settings.model_copy(update={"tls_self_made": True})
+    async with serving(settings) as running:
+        assert running.url.startswith("https://127.0.0.1:")
+        assert running.needs_pin
+        access = json.loads((settings.state_dir / "cli.json").read_text())
+        assert access["pin"] == running.tls_fingerprint == running.own_pin
+        headers = {"authorization": f"Bearer {access['token']}"}
+        context = client_context(access["pin"])
+        async with httpx.AsyncClient(base_url=running.url, verify=context) as client:
+            answer = await client.get("/api/v1/me", headers=headers)
+            assert answer.json()["name"] == "owner"
+            assert "strict-transport-security" not in answer.headers, "it would lock people out"
+        # Another key, as if from files that somebody replaced.
+        await asyncio.to_thread(self_made, settings.state_dir / "other", [])
+        for name in ("certificate.pem", "key.pem"):
+            (settings.state_dir / "other" / name).replace(settings.state_dir / "tls" / name)
+        await eventually(lambda: running.tls_fingerprint != access["pin"])
+        await eventually(
+            lambda: (
+                json.loads((settings.state_dir / "cli.json").read_text())["pin"]
+                == running.tls_fingerprint
+            )
+        )
+
+
+async def test_behind_a_proxy_runners_see_another_certificate(settings):
+    networks = [ipaddress.ip_network("10.0.0.0/8")]
+    settings = settings.model_copy(update={"tls_self_made": True, "trusted_proxies": networks})
+    async with serving(settings) as running:
+        assert not running.needs_pin
+        assert running.tls_fingerprint
+
+
+async def test_who_a_request_is_from_is_the_trusted_proxys_word(settings, monkeypatch):
+    seen = []
+    original = KnowsOrigin.__call__
+
+    async def spy(self, scope, receive, send):
+        await original(self, scope, receive, send)
+        seen.append(current_origin().address)
+
+    monkeypatch.setattr(KnowsOrigin, "__call__", spy)
+    forged = {"x-forwarded-for": "203.0.113.7"}
+    for networks in ([], [ipaddress.ip_network("127.0.0.1/32")]):
+        configured = settings.model_copy(update={"trusted_proxies": networks})
+        async with serving(configured) as running, httpx.AsyncClient() as client:
+            assert (await client.get(f"{running.url}/healthz", headers=forged)).is_success
+    assert seen == ["127.0.0.1", "203.0.113.7"]
+
+
+async def test_a_certificate_that_cannot_be_used(settings, tmp_path):
+    files = {"tls_certificate": tmp_path / "c.pem", "tls_key": tmp_path / "k.pem"}
+    with pytest.raises(ServerConfigurationError, match=r"c\.pem cannot be read"):
+        await Server(settings.model_copy(update=files)).run(lambda _: None)
+    made = settings.model_copy(update={"tls_self_made": True})
+    (settings.state_dir / "tls").mkdir(parents=True)
+    (settings.state_dir / "tls" / "key.pem").write_text("damaged")
+    with pytest.raises(ServerConfigurationError, match=r"key\.pem is no private key"):
+        await Server(made).run(lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("url", "own", "strict"),
+    [
+        ("https://earth.example", False, True),
+        ("https://earth.example", True, False),
+        ("https://localhost:7180", False, False),
+        ("http://earth.example", False, False),
+    ],
+)
+def test_when_browsers_are_told_to_stay_with_tls(url, own, strict, tmp_path):
+    known = ServerTls(*self_made(tmp_path, []), is_self_made=True) if own else None
+    assert server._is_strict(url, known) is strict
 
 
 async def test_a_port_in_use_is_said_with_what_to_do():

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -33,6 +35,61 @@ def test_a_network_needs_a_name_and_tls(host, tmp_path):
     assert settings.has_tls
     with pytest.raises(ValidationError, match="go together"):
         ControlSettings(tls_key=tmp_path / "k")
+    with pytest.raises(ValidationError, match="choose either"):
+        ControlSettings(tls_self_made=True, **files)
+    assert ControlSettings(
+        host=host, public_url="https://earth.example", tls_self_made=True
+    ).has_tls
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5"])
+def test_production_has_no_way_around_tls_on_a_network(host):
+    """A setting left over from a trial must not put key strokes on the wire."""
+    values: dict[str, Any]
+    values = {"mode": "production", "host": host, "public_url": "https://earth.example"}
+    for allow in (False, True):
+        with pytest.raises(ValidationError, match=r"in production.*without TLS.*tls_self_made"):
+            ControlSettings(**values, allow_plain_http=allow)
+    assert ControlSettings(**values, tls_self_made=True).has_tls
+
+
+def test_production_wants_https_in_front_too():
+    """A proxy on this machine that serves plain HTTP to the network is no better."""
+    for allow in (False, True):
+        with pytest.raises(ValidationError, match="begin with https:"):
+            ControlSettings(
+                mode="production", public_url="http://earth.example", allow_plain_http=allow
+            )
+    ControlSettings(mode="production", public_url="https://earth.example")
+    for url in ("", "http://127.0.0.1:7180", "http://localhost:7180"):
+        assert ControlSettings(mode="production", public_url=url).mode == "production"
+    assert ControlSettings(public_url="http://earth.example").mode == "development"
+
+
+@pytest.mark.parametrize("url", ["earth.example", "ftp://earth.example", "https://"])
+def test_an_address_that_is_none(url):
+    with pytest.raises(ValidationError, match="is not an http or https address"):
+        ControlSettings(public_url=url)
+
+
+def test_a_server_with_tls_is_not_announced_without():
+    with pytest.raises(ValidationError, match="begin it with https:"):
+        ControlSettings(tls_self_made=True, public_url="http://127.0.0.1:7180")
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.0/8,fd00::1", '["10.0.0.0/8", "fd00::1"]', " 10.0.0.0/8 , fd00::1/128,"]
+)
+def test_proxies_from_the_environment(monkeypatch, text):
+    monkeypatch.setenv("EARTHSHINE_TRUSTED_PROXIES", text)
+    assert [str(n) for n in ControlSettings().trusted_proxies] == ["10.0.0.0/8", "fd00::1/128"]
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.example", "[1", "[{}]"])
+def test_proxies_that_are_none(monkeypatch, text):
+    monkeypatch.setenv("EARTHSHINE_TRUSTED_PROXIES", text)
+    with pytest.raises(ValidationError):
+        ControlSettings()
 
 
 def test_the_environment_sets_and_mistakes_are_told(monkeypatch):

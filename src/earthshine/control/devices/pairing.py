@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -106,8 +107,9 @@ class PairingService:
         throttle: Throttle,
         trail: Trail,
         *,
-        server_fingerprint: str | None = None,
+        server_pin: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`server_pin`: of our key, where runners can know us by nothing else."""
         self.access = access
         self._database = database
         self._signing_on = signing_on
@@ -115,7 +117,7 @@ class PairingService:
         self._challenges = challenges
         self._throttle = throttle
         self._trail = trail
-        self.server_fingerprint = server_fingerprint
+        self._server_pin = server_pin
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -140,7 +142,7 @@ class PairingService:
         await self._trail.record(
             AuditKind.PAIRING_STARTED, actor, subject=row["id"], details={"shared": shared}
         )
-        address = ServerAddress(url, self.server_fingerprint)
+        address = ServerAddress(url, self._server_pin())
         uri = pairing.pairing_uri(address, code)
         shown = pairing.show_code(code)
         return Pairing(
@@ -152,7 +154,7 @@ class PairingService:
             uri=uri,
             qr=await asyncio.to_thread(_qr, uri),
             expires_at=row["expires_at"],
-            server_fingerprint=self.server_fingerprint,
+            server_fingerprint=self._server_pin(),
         )
 
     @permits(Permission.RUNNER_PAIR)
@@ -355,7 +357,7 @@ class PairingService:
             state=_state(row, datetime.now(UTC)),
             shared=row["shared"],
             expires_at=row["expires_at"],
-            server_fingerprint=self.server_fingerprint,
+            server_fingerprint=self._server_pin(),
             machine=machine,
             runner_id=row["runner_id"],
             detail=row["detail"],

@@ -88,7 +88,7 @@ _REMEDIES: Final = {
     DialFault.REFUSED: "Start the program that should listen there, then try again.",
     DialFault.TIMED_OUT: "The program may be busy or stopped; look at it in the terminal.",
     DialFault.NOT_FOUND: "Check the name or path.",
-    DialFault.NOT_PERMITTED: "Allow this destination in the runner's settings if it is meant.",
+    DialFault.NOT_PERMITTED: "Allow this destination in the runner's policy if it is meant.",
     DialFault.BUSY: "Close some connections to this runner and try again.",
     DialFault.DIAL_BACK: "Check that the runner can open new connections to this server.",
 }

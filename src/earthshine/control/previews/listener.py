@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, Self
@@ -49,13 +50,12 @@ class PreviewSettings:
     public_scheme: Literal["http", "https", ""] = ""
     public_port: int | None = None
     """Mode "host", behind a proxy: the port in the browser's address."""
-    tls_certificate: str | None = None
-    tls_key: str | None = None
+    tls: ssl.SSLContext | None = None
 
     @property
     def scheme(self) -> str:
         """The browser's."""
-        return self.public_scheme or ("https" if self.tls_certificate else "http")
+        return self.public_scheme or ("https" if self.tls else "http")
 
 
 class PreviewListener:
@@ -84,8 +84,6 @@ class PreviewListener:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            ssl_certfile=settings.tls_certificate,
-            ssl_keyfile=settings.tls_key,
         )
         self._state = ServerState()
         self._servers: dict[str, asyncio.Server] = {}
@@ -154,7 +152,7 @@ class PreviewListener:
         factory = partial(protocol, config=self._config, server_state=self._state, app_state={})
         try:
             self._servers[key] = await asyncio.get_running_loop().create_server(
-                lambda: factory(_loop=asyncio.get_running_loop()), sock=sock, ssl=self._config.ssl
+                lambda: factory(_loop=asyncio.get_running_loop()), sock=sock, ssl=self._settings.tls
             )
         except BaseException:
             sock.close()

@@ -238,7 +238,7 @@ class Feed:
             raise InvalidRequestError(f"At most {feed.MAX_INPUT} bytes of input at once.")
         if data:
             self._service.lead(self._channel, self._viewer)
-            self._service.type_into(self._channel, data)
+            self._service.type_into(self._channel, data, self._actor.name)
 
     def _require_control(self) -> None:
         if not self._can_control:

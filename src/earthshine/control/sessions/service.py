@@ -327,18 +327,18 @@ class SessionService:
         return channel
 
     @permits(Permission.SESSION_CONTROL)
-    async def type(self, actor: Actor, session_id: str, data: bytes) -> None:  # noqa: ARG002
+    async def type(self, actor: Actor, session_id: str, data: bytes) -> None:
         """Key strokes."""
         channel = await self._living(session_id)
-        self.type_into(channel, data)
+        self.type_into(channel, data, actor.name)
 
-    def type_into(self, channel: Channel, data: bytes) -> None:
-        """Key strokes of somebody whose right to type was checked when they came."""
+    def type_into(self, channel: Channel, data: bytes, by: str) -> None:
+        """Key strokes of somebody (`by`, a name) whose right to type was checked when they came."""
         if len(data) > MAX_INPUT:
             raise InvalidRequestError(f"At most {MAX_INPUT} bytes at once.")
         if not channel.record.is_final:
             self._runners.tell(
-                channel.record.runner_id, channel.record.id, envelope.Input(data=data)
+                channel.record.runner_id, channel.record.id, envelope.Input(data=data, by=by)
             )
 
     @permits(Permission.SESSION_CONTROL)

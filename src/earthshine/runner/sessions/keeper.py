@@ -20,6 +20,7 @@ from earthshine.runner.agents.catalog import AgentCatalog, AgentMissingError
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
 from earthshine.runner.holder.place import SPOOL
+from earthshine.runner.policy.rules import Policy
 from earthshine.runner.sessions.held import HeldSession
 
 MAX_SESSIONS: Final = 200
@@ -52,12 +53,15 @@ class SessionKeeper:
         spool_limit: int,
         overflow: str,
         environment: Mapping[str, str] | None = None,
+        policy: Callable[[], Policy] = Policy,
     ) -> None:
+        """`policy` gives the one in force."""
         self._folder = state / "sessions"
         self._worktrees = data / "worktrees"
         self._catalog = catalog
         self._spool_limit = spool_limit
         self._overflow = overflow
+        self._policy = policy
         self._environment = dict(os.environ if environment is None else environment)
         self._sessions: dict[str, HeldSession] = {}
         self._starting: dict[str, asyncio.Lock] = {}
@@ -98,7 +102,10 @@ class SessionKeeper:
         self.on_condition(session)
 
     async def start(self, session_id: str, command: Start) -> None:
-        """Start a session; one that is here already stays as it is. Raises StartRefusedError."""
+        """Start a session; one that is here already stays as it is.
+
+        Raises StartRefusedError, PolicyRefusedError.
+        """
         if not session_id or len(session_id) > 64 or not set(session_id) <= _ID:
             raise StartRefusedError("invalid", "that is no session id")
         lock = self._starting.setdefault(session_id, asyncio.Lock())
@@ -110,18 +117,22 @@ class SessionKeeper:
             self._starting.pop(session_id, None)
 
     async def _start(self, session_id: str, command: Start) -> None:
-        if sum(not session.ended for session in self) >= MAX_SESSIONS:
+        running = sum(not session.ended for session in self) + len(self._starting) - 1
+        if running >= MAX_SESSIONS:
             raise StartRefusedError(
                 "too-many-sessions",
                 f"this runner already holds {MAX_SESSIONS} running sessions",
                 "stop some of them first",
             )
         folder = self._folder / session_id
+        policy = self._policy()
+        command = await asyncio.to_thread(policy.check_start, command, running)
         try:
             # First what leaves nothing behind when it fails; looking along PATH reads folders.
             launch = await asyncio.to_thread(
                 self._catalog.launch, command.agent, command.argv, command.prompt
             )
+            policy.check_program(command, launch.argv[0])
             place = await workspace.prepare(
                 command.folder, command.worktree, self._worktrees / session_id
             )

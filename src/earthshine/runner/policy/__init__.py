@@ -1,0 +1,1 @@
+"""What this machine lets a control plane do. The owner writes it; the control plane cannot."""
