@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
+from typing import Final
 
 from fastapi import APIRouter, FastAPI, WebSocket
 from starlette.routing import WebSocketRoute
@@ -22,6 +21,15 @@ from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
 from earthshine.control.desktops.routes import router as desktops_router
 from earthshine.control.desktops.service import DesktopService
+from earthshine.control.devices.authentication import RunnerAuthentication
+from earthshine.control.devices.challenges import Challenges
+from earthshine.control.devices.pairing import PairingService
+from earthshine.control.devices.proofs import Proofs
+from earthshine.control.devices.routes import clients_router
+from earthshine.control.devices.routes import router as devices_router
+from earthshine.control.devices.service import DeviceService
+from earthshine.control.devices.signing_on import SigningOn
+from earthshine.control.devices.tokens import TokenBook
 from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
@@ -55,14 +63,24 @@ from earthshine.net.relay import Relay
 from earthshine.net.upgrade import FramedDialBack
 from earthshine.protocols import revdial
 
+RUNNER_REVOKED: Final = (
+    "runner-revoked",
+    "the session's runner was revoked",
+    "its agent may go on unseen on that machine: end it there; start a new session elsewhere",
+)
+
 
 class ControlPlane:
     """The services, and what keeps them going (`running`)."""
 
     def __init__(
-        self, database: Database, runner_token: str, *, oidc: OidcSettings | None = None
+        self,
+        database: Database,
+        runner_token: str | None,
+        *,
+        oidc: OidcSettings | None = None,
     ) -> None:
-        self._token_hash = hashlib.sha256(runner_token.encode()).digest()
+        """`runner_token` None: only paired runners are let in."""
         self.database = database
         storage = SessionStorage(database)
         self.book = ChannelBook(storage.load)
@@ -89,8 +107,41 @@ class ControlPlane:
             self.intake,
             self.accounts,
         )
-        self.runners = RunnerService(self.access, self.directory, self._running_sessions)
-        self.dialing = DialService(self.registry, self._runner_of)
+        self.runners = RunnerService(
+            self.access, self.directory, self._running_sessions, self.accounts.name
+        )
+        self.storage = storage
+        self.proofs = Proofs()
+        tokens, challenges = TokenBook(), Challenges()
+        signing_on = SigningOn(self.directory, tokens)
+        self.pairings = PairingService(
+            database,
+            self.access,
+            signing_on,
+            self.proofs,
+            challenges,
+            self.throttle,
+            self.trail,
+            server_pin=lambda: self.tls_fingerprint if self.needs_pin else None,
+        )
+        self.devices = DeviceService(
+            database,
+            self.access,
+            self.directory,
+            signing_on,
+            self.proofs,
+            challenges,
+            tokens,
+            self.throttle,
+            self.trail,
+            self.runners.view,
+        )
+        self.authentication = RunnerAuthentication(
+            runner_token, self.directory, self.devices, tokens, self.throttle
+        )
+        self.dialing = DialService(
+            self.registry, self.authentication.by_dial_back, throttle=self.throttle
+        )
         self.relay = Relay()
         self.preview_book = PreviewBook()
         self.desktops = DesktopService(
@@ -114,6 +165,8 @@ class ControlPlane:
         self.journal.on_change = self._session_changed
         self.directory.on_change = self._runner_changed
         self.sessions.on_removed = self.announcer.session_removed
+        self.devices.on_revoked = self._runner_revoked
+        self.devices.on_hidden = self.announcer.runner_hidden
 
     @property
     def tls_fingerprint(self) -> str | None:
@@ -137,25 +190,29 @@ class ControlPlane:
             self.announcer.session_changed(channel)
 
     def _possession(self, runner_id: str) -> RunnerPossession | None:
-        known = self.directory.known(runner_id) is not None
-        return RunnerPossession(owner_id=None, shared=True) if known else None
+        runner = self.directory.known(runner_id)
+        return None if runner is None or runner.is_removed else runner.possession
+
+    async def _runner_revoked(self, runner: Runner) -> None:
+        """What is open ends now: the control connection, dials and streams, previews, sessions."""
+        self.preview_book.end_runner(runner.id)
+        await self.endpoint.revoke(runner.id)
+        await self.dialing.revoke(runner.id)
+        for session_id in await self.storage.unfinished(runner.id):
+            channel = await self.book.open(session_id)
+            if channel is not None and not channel.record.is_final:
+                await self.intake.fail(channel, *RUNNER_REVOKED)
+
+    async def revoke_runners_of(self, person_id: str) -> None:
+        """For when somebody is removed or disabled."""
+        await self.pairings.drop_of(person_id)
+        await self.devices.revoke_of(person_id)
 
     def _running_sessions(self, runner_id: str) -> int:
         return sum(
             channel.record.runner_id == runner_id and not channel.record.is_final
             for channel in self.book
         )
-
-    def verify_runner(self, token: str) -> bool:
-        """Whether this is the static runner token."""
-        return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._token_hash)
-
-    async def _runner_of(self, authorization: str) -> str | None:
-        """The runner id of a dial-back: its token is `RUNNER_ID.TOKEN`."""
-        scheme, _, credential = authorization.partition(" ")
-        runner_id, _, token = credential.strip().partition(".")
-        accepted = scheme.lower() == "bearer" and self.verify_runner(token)
-        return runner_id if accepted else None
 
     def _session_changed(self, channel: Channel) -> None:
         self.announcer.session_changed(channel)
@@ -205,7 +262,7 @@ class ControlPlane:
                 self.endpoint = RunnerEndpoint(
                     self.directory,
                     self.intake,
-                    self.verify_runner,
+                    self.authentication,
                     self.dialing.dial_failed,
                     tasks,
                 )
@@ -249,10 +306,12 @@ def api() -> FastAPI:
         previews_router,
         sharing_router,
         desktops_router,
+        devices_router,
     ):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
+    app.include_router(clients_router)
     app.include_router(health.router)
     problems.install(app)
     return app
@@ -276,6 +335,9 @@ def application(
     state.runners = plane.runners
     state.sharing = plane.sharing
     state.desktops = plane.desktops
+    state.pairings = plane.pairings
+    state.devices = plane.devices
+    plane.proofs.origins = allowed.origins
     state.announcer = plane.announcer
     state.journal = plane.journal
     state.database = plane.database

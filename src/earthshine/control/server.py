@@ -29,6 +29,7 @@ from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.settings import ControlSettings, is_loopback, origin
 from earthshine.control.tls import ServerTls, TlsError
+from earthshine.net.abortable import AbortableWebSocket
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols.envelope import MAX_MESSAGE
 
@@ -166,6 +167,8 @@ class Server:
     async def _run(self, ready: Callable[[Running], Any]) -> None:
         settings = self._settings
         token, token_file = await asyncio.to_thread(runner_token, settings)
+        if not settings.runner_token_enabled:
+            token_file = None
         tls = await asyncio.to_thread(self._tls)
         sock = listen(settings.host, settings.port)
         port = sock.getsockname()[1]
@@ -179,7 +182,9 @@ class Server:
         allowed = AllowedOrigins([origin(url), *(local if is_loopback(host) else [])])
         database = Database(settings.database)
         await database.migrate()
-        plane = ControlPlane(database, token, oidc=settings.oidc)
+        plane = ControlPlane(
+            database, token if settings.runner_token_enabled else None, oidc=settings.oidc
+        )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.
         plane.needs_pin = tls is not None and tls.is_self_made and not settings.trusted_proxies
@@ -307,7 +312,7 @@ class Server:
             app,
             loop="uvloop",
             http=revdial_protocol(plane.dialing),
-            ws="websockets-sansio",
+            ws=AbortableWebSocket,
             ws_max_size=MAX_MESSAGE,
             ws_ping_interval=PING_INTERVAL,
             # A peer that we do not read at the moment cannot answer: the kernel judges instead.

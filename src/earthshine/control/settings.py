@@ -132,6 +132,8 @@ class ControlSettings(BaseSettings):
     runner_token_file: Path | None = None
     """The static token that runners present. Made in the state folder when neither is set."""
     oidc: OidcSettings | None = None
+    runner_token_enabled: bool = True
+    """Whether the static token lets runners in; else only paired ones are."""
     shutdown_grace: float = Field(default=5.0, ge=0, le=300)
     """Seconds that open requests have when the server stops."""
 

@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from earthshine.control.access import Actor, Role
+from earthshine.control.errors import NotFoundError
+from earthshine.control.runners.directory import Runner
 from earthshine.control.runners.schemas import RunnerList
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.sessions.channel import Channel
@@ -75,6 +77,15 @@ class Announcer:
         for subscriber in self._subscribers:
             self._remove(subscriber, session_id)
 
+    def runner_hidden(self, runner: Runner) -> None:
+        """A runner left the lists of those who may not see it any more."""
+        self._runner_ids.discard(runner.id)
+        message = {"type": "runner-removed", "id": runner.id}
+        for subscriber in self._subscribers:
+            actor = subscriber.actor
+            if actor.role is not Role.GUEST and not self._runners.may_see(actor, runner):
+                _put(subscriber, ("runner", runner.id), message)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -95,11 +106,7 @@ class Announcer:
                 }
                 await self._announce(channel, message)
             for runner_id in runner_ids:
-                runner = self._runners.view(runner_id).model_dump(by_alias=True, mode="json")
-                for subscriber in self._subscribers:
-                    if subscriber.actor.role is not Role.GUEST:
-                        message = {"type": "runner", "runner": runner}
-                        _put(subscriber, ("runner", runner_id), message)
+                await self._announce_runner(runner_id)
 
     async def _announce(self, channel: Channel, message: dict[str, Any]) -> None:
         """Tell those who may see the session; from others who knew it, take it away."""
@@ -117,6 +124,20 @@ class Announcer:
             subscriber.known.discard(session_id)
             message = {"type": "session-removed", "id": session_id}
             _put(subscriber, ("session", session_id), message)
+
+    async def _announce_runner(self, runner_id: str) -> None:
+        try:
+            runner = self._runners.known(runner_id)
+            view = await self._runners.view(runner_id)
+        except NotFoundError:
+            return
+        except SQLAlchemyError as error:
+            log.warning("a runner could not be announced: %s", error)
+            return
+        message = {"type": "runner", "runner": view.model_dump(by_alias=True, mode="json")}
+        for subscriber in self._subscribers:
+            if self._runners.may_see(subscriber.actor, runner):
+                _put(subscriber, ("runner", runner_id), message)
 
     async def serve(self, websocket: WebSocket, actor: Actor) -> None:
         """One subscriber, until it leaves. The socket has been accepted."""

@@ -62,6 +62,8 @@ class DialBackRequest:
     authorization: str
     ticket: str
     destination: str
+    address: str = ""
+    """The peer's, as the transport knows it; empty where the application knows better."""
 
 
 class Seat(Protocol):
@@ -115,6 +117,7 @@ async def _take_raw(gate: DialBackGate, request: UpgradeRequest, connection: Han
             authorization=request.only(b"authorization"),
             ticket=request.only(TICKET_HEADER.lower().encode()),
             destination=request.only(DESTINATION_HEADER.lower().encode()),
+            address=_peer(connection),
         )
     except DialBackRefusedError as error:
         refuse(connection, error.status, error.detail)
@@ -132,6 +135,11 @@ async def _take_raw(gate: DialBackGate, request: UpgradeRequest, connection: Han
     seat.take_socket(detached)
 
 
+def _peer(connection: Handover) -> str:
+    name = connection.transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) and name else ""
+
+
 async def _admit(
     gate: DialBackGate,
     *,
@@ -140,6 +148,7 @@ async def _admit(
     authorization: str | None,
     ticket: str | None,
     destination: str | None,
+    address: str = "",
 ) -> Seat:
     if has_origin or not is_get:
         raise DialBackRefusedError(HTTPStatus.FORBIDDEN, "this path is for runners")
@@ -149,7 +158,7 @@ async def _admit(
         raise DialBackRefusedError(HTTPStatus.BAD_REQUEST, "ticket or destination is missing")
     try:
         async with asyncio.timeout(ADMIT_SECONDS):
-            return await gate.admit(DialBackRequest(authorization, ticket, destination))
+            return await gate.admit(DialBackRequest(authorization, ticket, destination, address))
     except TimeoutError:
         raise DialBackRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the check timed out") from None
 

@@ -20,6 +20,10 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
+CHALLENGE_HEADER: Final = "Earthshine-Challenge"
+"""In the answer to a runner's handshake: what to sign (`Token`)."""
+CLOSE_REVOKED: Final = 4003
+"""The runner was revoked: it must not come back."""
 MAX_MESSAGE: Final = 2 * 1024 * 1024
 """Bytes of one WebSocket message in either direction."""
 MAX_LOG: Final = 128 * 1024
@@ -252,9 +256,14 @@ class RunnerCondition(Payload, tag_field="about", tag="runner"):
 
 
 class Token(Payload):
-    """A credential, for a runner that cannot set a header."""
+    """A credential: a paired runner's session token, or the static token.
+
+    `proof`, with a session token: `pairing.stream_transcript` signed with the device's key, over
+    the challenge that came with the handshake in the header `Earthshine-Challenge`.
+    """
 
     token: str
+    proof: str | None = None
 
 
 class Events(Payload):

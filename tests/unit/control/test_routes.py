@@ -12,6 +12,8 @@ from earthshine.control.access import RULE, Access, Permission
 from earthshine.control.accounts.service import AccountService
 from earthshine.control.app import RunnerDoor
 from earthshine.control.desktops.service import DesktopService
+from earthshine.control.devices.pairing import PairingService
+from earthshine.control.devices.service import DeviceService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.sessions.service import SessionService
@@ -22,6 +24,7 @@ SIGN_IN = "sign-in"  # 401, or close 4001, without credentials
 OWN = "own"  # the same, and 404 for a session that is somebody else's
 OPEN = "open"  # for everybody
 RUNNER = "runner"  # a runner's token
+DEVICE = "device"  # a device's signature in the body; a person's sign-in is of no use
 
 S = "/api/v1/sessions/{session_id}"
 EXPECTED = {
@@ -32,6 +35,19 @@ EXPECTED = {
     ("GET", "/api/v1/runners"): SIGN_IN,
     ("GET", "/api/v1/runners/{runner_id}"): SIGN_IN,
     ("GET", "/api/v1/runners/{runner_id}/folders"): SIGN_IN,
+    ("PATCH", "/api/v1/runners/{runner_id}"): SIGN_IN,
+    ("DELETE", "/api/v1/runners/{runner_id}"): SIGN_IN,
+    ("POST", "/api/v1/runners/{runner_id}/revoke"): SIGN_IN,
+    ("POST", "/api/v1/pairings"): SIGN_IN,
+    ("GET", "/api/v1/pairings"): SIGN_IN,
+    ("GET", "/api/v1/pairings/{pairing_id}"): SIGN_IN,
+    ("POST", "/api/v1/pairings/{pairing_id}/confirm"): SIGN_IN,
+    ("POST", "/api/v1/pairings/{pairing_id}/refuse"): SIGN_IN,
+    ("POST", "/api/clients/challenge"): OPEN,
+    ("POST", "/api/clients/pair"): DEVICE,
+    ("POST", "/api/clients/pair/collect"): DEVICE,
+    ("POST", "/api/clients/session"): DEVICE,
+    ("POST", "/api/clients/unpair"): DEVICE,
     ("POST", "/api/v1/sessions"): SIGN_IN,
     ("GET", "/api/v1/sessions"): SIGN_IN,
     ("GET", S): OWN,
@@ -88,6 +104,29 @@ BODIES = {
     ("PUT", S + "/shares/{person_id}"): {"role": "viewer"},
     ("POST", S + "/links"): {"role": "viewer", "expiresIn": 60},
     ("POST", "/api/v1/follow-link"): {"code": "x", "name": "x"},
+    ("POST", "/api/v1/pairings"): {},
+    ("POST", "/api/v1/pairings/{pairing_id}/confirm"): {"fingerprint": "x"},
+    ("POST", "/api/v1/pairings/{pairing_id}/refuse"): {},
+    ("POST", "/api/v1/runners/{runner_id}/revoke"): {},
+    ("PATCH", "/api/v1/runners/{runner_id}"): {"name": "box"},
+    ("POST", "/api/clients/challenge"): {},
+    ("POST", "/api/clients/pair"): {"code": "x", "key": "A" * 43, "signature": "A" * 86},
+    ("POST", "/api/clients/pair/collect"): {
+        "pairingId": "nosuchpairing",
+        "challenge": "x",
+        "signature": "A" * 86,
+    },
+    ("POST", "/api/clients/session"): {
+        "runnerId": "runner0001",
+        "token": "x",
+        "challenge": "x",
+        "signature": "A" * 86,
+    },
+    ("POST", "/api/clients/unpair"): {
+        "runnerId": "runner0001",
+        "challenge": "x",
+        "signature": "A" * 86,
+    },
 }
 HTTP = [key for key in EXPECTED if key[0] not in ("WS", "*")]
 
@@ -136,6 +175,7 @@ def test_every_http_route_with_a_body_has_one_here():
 PLACES = {
     "runner_id": "runner0001",
     "preview_id": "p",
+    "pairing_id": "nosuchpairing",
     "person_id": "p",
     "link_id": "l",
     "rest": "x",
@@ -165,6 +205,9 @@ async def test_who_is_not_signed_in_gets_401_from_every_protected_route(here, ru
                 assert answer.json()["code"] == "sign-in-required"
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.headers["www-authenticate"] == "Bearer"
+            elif EXPECTED[method, path] == DEVICE:
+                assert answer.status_code in (401, 410, 422), (method, path, answer.text)
+                assert answer.json()["code"] != "sign-in-required"
             else:
                 assert answer.status_code not in (401, 500), (method, path)
 
@@ -247,6 +290,16 @@ INTERNAL = {
     (SharingService, "follow"),
     (SharingService, "session_of_guest"),
     (SharingService, "forget"),
+    (RunnerService, "view"),
+    # For machines: their signatures say who they are.
+    (PairingService, "present"),
+    (PairingService, "collect"),
+    (DeviceService, "open_session"),
+    (DeviceService, "verify_stream"),
+    (DeviceService, "leave"),
+    # For the server itself.
+    (PairingService, "drop_of"),
+    (DeviceService, "revoke_of"),
 }
 SERVICES = (
     AccountService,
@@ -255,6 +308,8 @@ SERVICES = (
     PreviewService,
     SharingService,
     DesktopService,
+    PairingService,
+    DeviceService,
 )
 
 

@@ -7,6 +7,7 @@ from earthshine.control.accounts.models import (
     SignInCodeRow,
     SignInRow,
 )
+from earthshine.control.devices.models import PairingRow, RefreshFamily
 from earthshine.control.runners.models import RunnerRow
 from earthshine.control.sessions.models import EventRow, SessionRow
 from earthshine.control.sharing.models import SessionMemberRow, ShareLinkRow
@@ -22,4 +23,6 @@ ALL_MODELS = (
     ShareLinkRow,
     PasskeyRow,
     OidcIdentityRow,
+    PairingRow,
+    RefreshFamily,
 )

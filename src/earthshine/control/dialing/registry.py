@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from earthshine.control.errors import RunnerUnavailableError
+from earthshine.protocols.envelope import CLOSE_REVOKED
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ MAX_REMEMBERED: Final = 10_000
 CLOSE_SECONDS: Final = 5.0
 
 CLOSE_SUPERSEDED: Final = 4000
-CLOSE_REVOKED: Final = 4003
 
 
 class RunnerNeverSeenError(RunnerUnavailableError):

@@ -12,12 +12,14 @@ import logging
 import secrets
 import time
 import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+import prometheus_client
+from prometheus_client import Histogram
 
 from earthshine.control.errors import (
     DialFailedError,
@@ -25,6 +27,8 @@ from earthshine.control.errors import (
     RunnerUnavailableError,
     TooManyError,
 )
+from earthshine.control.origin import serving
+from earthshine.control.throttle import Check, Throttle
 from earthshine.net.handover import Detached, Handover
 from earthshine.net.relay import Relay, Stream, reset
 from earthshine.net.upgrade import DialBackRefusedError, DialBackRequest, Seat
@@ -64,14 +68,16 @@ SWEEP_SECONDS: Final = 5.0
 MAX_PENDING_PER_RUNNER: Final = 100
 MAX_STREAMS_PER_RUNNER: Final = 1000
 
-DIALS = Counter("earthshine_dials", "Reverse dials, by how they ended", ["outcome"])
+DIALS = prometheus_client.Counter(
+    "earthshine_dials", "Reverse dials, by how they ended", ["outcome"]
+)
 DIAL_SECONDS = Histogram(
     "earthshine_dial_seconds",
     "Time until a reverse dial was connected",
     ["kind"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
-REFUSED = Counter(
+REFUSED = prometheus_client.Counter(
     "earthshine_dial_backs_refused", "Data connections that were not taken, by reason", ["reason"]
 )
 
@@ -195,6 +201,7 @@ class DialService:
         registry: ConnectionRegistry,
         verify: VerifyRunner,
         *,
+        throttle: Throttle | None = None,
         dial_back_timeout: float = DIAL_BACK_SECONDS,
         spares: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -204,6 +211,9 @@ class DialService:
         self._verify = verify
         self._dial_back_timeout = dial_back_timeout
         self._with_spares = spares
+        self._throttle = throttle or Throttle()
+        self._revocations: Counter[str] = Counter()
+        """How often each runner was revoked: a dial under way must not outlive it."""
         self._clock = clock
         self._entropy = entropy
         self._tickets = TicketBook()
@@ -238,10 +248,12 @@ class DialService:
         """Connect to an address on a runner.
 
         Waits up to the grace period for a runner that has just dropped. Raises
-        InvalidRequestError (not an address), RunnerUnavailableError, TooManyError, or
+        InvalidRequestError (not an address), RunnerUnavailableError, TooManyError (dials of one
+        runner are limited whoever asks for them), or
         DialFailedError whose stage is "ask", "dial-back" or "destination".
         """
         address = _canonical(destination)
+        self._throttle.spend(Check.DIAL, account=runner_id)
         pending = self._pending.get(runner_id, 0)
         if pending >= MAX_PENDING_PER_RUNNER:
             raise TooManyError(f"{pending} dials to runner {runner_id} are under way.")
@@ -249,10 +261,14 @@ class DialService:
             raise TooManyError(f"Runner {runner_id} carries its limit of streams.")
         self._pending[runner_id] = pending + 1
         started = self._clock()
+        revocations = self._revocations[runner_id]
         outcome = "abandoned"
         try:
             link = await self.registry.wait(runner_id)
             stream, kind = await self._connect(link, runner_id, address)
+            if self._revocations[runner_id] != revocations:
+                stream.close()
+                raise _revoked(runner_id)
             outcome = "connected"
             DIAL_SECONDS.labels(kind).observe(self._clock() - started)
             streams = self._streams.setdefault(runner_id, weakref.WeakSet())
@@ -368,7 +384,13 @@ class DialService:
 
     async def admit(self, request: DialBackRequest) -> Seat:
         """The gate for data connections. Raises DialBackRefusedError."""
-        runner_id = await self._verify(request.authorization)
+        try:
+            with serving(request.address):
+                self._throttle.spend(Check.DIAL)
+                runner_id = await self._verify(request.authorization)
+        except TooManyError as error:
+            REFUSED.labels("throttled").inc()
+            raise DialBackRefusedError(HTTPStatus.TOO_MANY_REQUESTS, error.detail) from None
         if runner_id is None:
             REFUSED.labels("token").inc()
             raise DialBackRefusedError(HTTPStatus.UNAUTHORIZED, "the runner's token is not valid")
@@ -411,11 +433,12 @@ class DialService:
 
     async def revoke(self, runner_id: str) -> None:
         """The runner may not be here any more: end its dials, spares, streams and link at once."""
+        self._revocations[runner_id] += 1
         self._tickets.withdraw(runner_id=runner_id)
         self.spares.drop(runner_id)
         for slot in list(self._slots.values()):
             if slot.runner_id == runner_id:
-                _fail(slot, RunnerUnavailableError(f"Runner {runner_id} has been revoked."))
+                _fail(slot, _revoked(runner_id))
         for stream in list(self._streams.pop(runner_id, ())):
             stream.abort()
         await self.registry.revoke(runner_id)
@@ -445,6 +468,10 @@ def _destination_failed(address: str, fault: DialFault, detail: str) -> DialFail
     if detail:
         text += f" ({detail[:200]})"
     return DialFailedError(text, stage="destination", remedy=_REMEDIES.get(fault))
+
+
+def _revoked(runner_id: str) -> RunnerUnavailableError:
+    return RunnerUnavailableError(f"Runner {runner_id} has been revoked.")
 
 
 def _shutting_down() -> RunnerUnavailableError:

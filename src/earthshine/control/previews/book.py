@@ -143,6 +143,11 @@ class PreviewBook:
         for preview in self.of_session(session_id):
             self._drop(preview)
 
+    def end_runner(self, runner_id: str) -> None:
+        """Close all previews of ports on a runner that was revoked."""
+        for preview in [p for p in self._previews.values() if p.runner_id == runner_id]:
+            self._drop(preview)
+
     def end_sign_in(self, sign_in_id: str) -> None:
         """Put out the browsers of a sign-in that has ended, and void its tickets."""
         for preview in self._previews.values():

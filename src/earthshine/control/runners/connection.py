@@ -13,6 +13,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from earthshine.control.errors import ConflictError, RunnerUnavailableError, TooManyError
+from earthshine.net.abortable import ABORT
 from earthshine.protocols import envelope
 from earthshine.protocols.envelope import Ack, Control, ControlPayload, Done, Frame, Refused, Start
 from earthshine.protocols.link import Link, Role
@@ -25,6 +26,8 @@ MAX_REQUESTS: Final = 256
 """Commands that may wait for one runner's answer."""
 FLUSH: Final = 1.0
 """Seconds that last words have to leave before a connection is closed."""
+LAST_WORDS: Final = 0.3
+"""Seconds to say why a connection is cut off, and for the peer to close its end."""
 MAX_OUTBOX: Final = 4096
 """Frames that may wait to be sent to one runner."""
 log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class RunnerConnection:
         "_outbox",
         "_requests",
         "_sending",
+        "_serving",
         "_tasks",
         "_websocket",
         "instance",
@@ -65,6 +69,7 @@ class RunnerConnection:
         self._acks: dict[str, int] = {}
         self._sending: asyncio.Task[None] | None = None
         self._broken = False
+        self._serving = asyncio.current_task()
         self.runner_id = runner_id
         self.instance = ""
         self.link = Link(Role.CONTROL, time.monotonic())
@@ -126,6 +131,22 @@ class RunnerConnection:
         if self._websocket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
                 await self._websocket.close(code, reason)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether we have closed it, or could not send."""
+        return self._broken
+
+    async def cut_off(self, code: int, reason: str) -> None:
+        """Close, without waiting for a peer that takes nothing or does not close its own end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                await self.close(code, reason)
+        if self._serving is not None and not self._serving.done():
+            self._serving.cancel()
+        abort = self._websocket.scope.get("extensions", {}).get(ABORT)
+        if abort is not None:
+            asyncio.get_running_loop().call_later(LAST_WORDS, abort)
 
     # --- commands --------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -13,12 +14,16 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from earthshine import __version__
 from earthshine.control import metrics
+from earthshine.control.devices.errors import DeviceRevokedError
 from earthshine.control.errors import DomainError
-from earthshine.control.problems import plain_problem
+from earthshine.control.origin import current_origin
+from earthshine.control.problems import answer, of, plain_problem
 from earthshine.control.runners.connection import RunnerConnection
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.protocols import envelope
 from earthshine.protocols.envelope import (
+    CHALLENGE_HEADER,
+    CLOSE_REVOKED,
     VERSION,
     Auth,
     Control,
@@ -43,6 +48,9 @@ from earthshine.protocols.link import refusal
 from earthshine.protocols.replay import HoleError
 from earthshine.protocols.revdial import DialFailed
 
+MAX_ID: Final = 64
+MAX_ADDRESS: Final = 64
+CHALLENGE_BYTES: Final = 24
 CLOSE_PROTOCOL: Final = 4009
 CLOSE_CONFLICT: Final = 4012
 TICK: Final = 1.0
@@ -72,6 +80,18 @@ class Intake(Protocol):
         ...
 
 
+class Authentication(Protocol):
+    """Who a runner is. Both raise DomainError for somebody else."""
+
+    async def by_header(self, runner_id: str, authorization: str) -> None:
+        """The Authorization header."""
+        ...
+
+    async def by_frame(self, runner_id: str, token: str, proof: str | None, challenge: str) -> None:
+        """The first message, after the handshake gave `challenge`."""
+        ...
+
+
 class RunnerEndpoint:
     """Serves `/api/clients/stream`."""
 
@@ -79,13 +99,13 @@ class RunnerEndpoint:
         self,
         directory: RunnerDirectory,
         intake: Intake,
-        verify: Callable[[str], bool],
+        authentication: Authentication,
         dial_failed: Callable[[str, DialFailed], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._directory = directory
         self._intake = intake
-        self._verify = verify
+        self._authentication = authentication
         self._dial_failed = dial_failed
         self._tasks = tasks
         self._connections: set[RunnerConnection] = set()
@@ -94,20 +114,29 @@ class RunnerEndpoint:
         """One runner's connection, until it ends."""
         runner_id = websocket.headers.get("earthshine-runner", "")
         authorization = websocket.headers.get("authorization")
-        if authorization is not None and not self._accepts(authorization):
+        try:
+            if authorization is not None:
+                await self._authentication.by_header(runner_id[:MAX_ID], authorization)
+        except DomainError as error:
             metrics.REFUSED_FRAMES.labels("unauthenticated").inc()
-            await deny(websocket, 401, "This server does not accept the runner's token.")
+            await websocket.send_denial_response(answer(of(error)))
             return
         if not _is_id(runner_id):
             await deny(websocket, 400, "The header Earthshine-Runner is missing or malformed.")
             return
-        await websocket.accept()
+        challenge = "" if authorization is not None else secrets.token_urlsafe(CHALLENGE_BYTES)
+        named = (CHALLENGE_HEADER.encode(), challenge.encode())
+        await websocket.accept(headers=[named] if challenge else None)
         connection = RunnerConnection(websocket, runner_id, self._tasks)
         self._connections.add(connection)
         try:
-            await self._converse(websocket, connection, authenticated=authorization is not None)
+            await self._converse(websocket, connection, challenge)
         except (WebSocketDisconnect, OSError):
             pass
+        except asyncio.CancelledError:
+            if not connection.is_closed:
+                raise
+            _take_back_cancellation()  # it was cut off
         except EnvelopeError as error:
             await self._refuse(connection, error)
             await connection.flush()
@@ -123,25 +152,23 @@ class RunnerEndpoint:
             await self._directory.left(connection)
             metrics.RUNNERS.set(sum(1 for runner in self._directory if runner.is_connected))
 
-    def _accepts(self, authorization: str) -> bool:
-        scheme, _, token = authorization.partition(" ")
-        return scheme.lower() == "bearer" and self._verify(token.strip())
-
     async def _converse(
-        self, websocket: WebSocket, connection: RunnerConnection, *, authenticated: bool
+        self, websocket: WebSocket, connection: RunnerConnection, challenge: str
     ) -> None:
+        """`challenge`: for a runner that has yet to say who it is; empty for one that has."""
         while True:
             message = await _receive(websocket)
+            if connection.is_closed:
+                return  # what came in with our last words is not taken
             try:
                 frame = connection.link.receive(message, time.monotonic())
                 if frame is None:
                     continue
-                if not authenticated and not isinstance(frame, (Auth, Ping, Pong, Error)):
+                if challenge and not isinstance(frame, (Auth, Ping, Pong, Error)):
                     raise EnvelopeError("unauthenticated", "say who you are first", fatal=True)
                 if isinstance(frame, Auth):
-                    if not self._verify(frame.payload.token):
-                        raise EnvelopeError("unauthenticated", "wrong token", fatal=True)
-                    authenticated = True
+                    await self._authenticate(connection, frame, challenge)
+                    challenge = ""
                 else:
                     connection.reading = False
                     await self._take(connection, frame)
@@ -151,6 +178,36 @@ class RunnerEndpoint:
                 await self._refuse(connection, error)
             finally:
                 connection.reading = True
+
+    async def _authenticate(
+        self, connection: RunnerConnection, frame: Auth, challenge: str
+    ) -> None:
+        """One attempt: the challenge is good once, and the static token needs no second."""
+        if not challenge:
+            raise EnvelopeError("unauthenticated", "you have said who you are", fatal=True)
+        token = frame.payload
+        try:
+            await self._authentication.by_frame(
+                connection.runner_id, token.token, token.proof, challenge
+            )
+        except DeviceRevokedError as error:
+            metrics.REFUSED_FRAMES.labels("unauthenticated").inc()
+            connection.post(Error(payload=Problem(code=error.code, detail=error.detail)))
+            await connection.flush()
+            await connection.close(CLOSE_REVOKED, error.detail[:100])
+            raise WebSocketDisconnect(CLOSE_REVOKED) from None
+        except DomainError as error:
+            raise EnvelopeError("unauthenticated", error.detail, fatal=True) from None
+
+    async def revoke(self, runner_id: str) -> None:
+        """Close every connection of a runner, also one that has not been greeted yet."""
+        closing = [
+            self._tasks.create_task(connection.cut_off(CLOSE_REVOKED, "revoked"))
+            for connection in list(self._connections)
+            if connection.runner_id == runner_id
+        ]
+        if closing:
+            await asyncio.wait(closing)
 
     async def _refuse(self, connection: RunnerConnection, error: EnvelopeError) -> None:
         metrics.REFUSED_FRAMES.labels(error.code).inc()
@@ -205,12 +262,12 @@ class RunnerEndpoint:
     async def _greet(self, connection: RunnerConnection, hello: RunnerHello) -> None:
         await self._directory.admit(connection.runner_id, hello.instance)
         connection.instance = hello.instance
-        answer = await self._intake.greet(connection.runner_id, hello.sessions)
+        greeting = await self._intake.greet(connection.runner_id, hello.sessions)
         # Before `arrived`: no command may overtake the greeting.
-        connection.post(Hello(payload=answer))
-        await self._directory.arrived(connection, hello)
+        connection.post(Hello(payload=greeting))
+        await self._directory.arrived(connection, hello, current_origin().address[:MAX_ADDRESS])
         metrics.RUNNERS.set(sum(1 for runner in self._directory if runner.is_connected))
-        log.info("runner %s (%s) connected", hello.name, connection.runner_id)
+        log.info("runner %s connected", connection.runner_id)
 
     async def watch(self) -> None:
         """Heartbeats and watchdogs of all connections; one task for all, they are many."""
@@ -246,6 +303,12 @@ async def _receive(websocket: WebSocket) -> str | bytes:
     data = message.get("bytes")
     text: str | bytes | None = data if data is not None else message.get("text")
     return text if text is not None else b""
+
+
+def _take_back_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 def _is_id(runner_id: str) -> bool:

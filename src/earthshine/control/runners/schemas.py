@@ -31,6 +31,20 @@ class RunnerView(View):
     home: str
     agents: list[AgentView]
     running_sessions: int
+    owner_id: str | None
+    """Whoever paired it; None for one that came by the static token."""
+    owner_name: str | None
+    shared: bool
+    """Whether all members may use it."""
+    credential: Literal["device", "static-token"]
+    fingerprint: str | None
+    """Of its device key."""
+    paired_at: datetime | None
+    address: str | None
+    """From where it connected last."""
+    revoked: bool
+    revoked_reason: str | None
+    """What its owner should know about why."""
 
 
 class RunnerList(View):

@@ -97,7 +97,7 @@ class SessionService:
         return await self._view(channel.record)
 
     async def _add(self, actor: Actor, request: StartSession) -> Channel:
-        runner = self._choose(request)
+        runner = await self._choose(actor, request)
         session_id = secrets.token_hex(10)
         worktree = self._worktree(session_id, request)
         record = SessionRecord(
@@ -128,16 +128,26 @@ class SessionService:
         await self._storage.add(record)
         return self._book.add(record)
 
-    def _choose(self, request: StartSession) -> Runner:
+    async def _choose(self, actor: Actor, request: StartSession) -> Runner:
+        """The runner that was asked for, if the actor may use it; else one that is there for them.
+
+        Nobody's session goes to a machine of somebody else's that is not shared, an admin's neither
+        unless they name it.
+        """
         if request.runner_id is not None:
+            await self.access.require(actor, Permission.RUNNER_USE, request.runner_id)
             runner = self._runners.get(request.runner_id)
             self._runners.connection(runner.id)
             return runner
-        connected = [runner for runner in self._runners if runner.is_connected]
+        connected = [
+            runner
+            for runner in self._runners
+            if runner.is_connected and not runner.is_revoked and runner.is_for(actor.person_id)
+        ]
         if not connected:
             raise RunnerUnavailableError(
                 "No runner is connected.",
-                remedy="Start one with `earthshine runner`, or run `earthshine up`.",
+                remedy="Pair one on the Runners page, or run `earthshine up`.",
             )
         able = [runner for runner in connected if runner.offers(request.agent)]
         # With nobody able, the first one's own words say what is missing.

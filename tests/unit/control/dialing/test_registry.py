@@ -4,13 +4,13 @@ import pytest
 
 from earthshine.control.dialing import registry as registry_module
 from earthshine.control.dialing.registry import (
-    CLOSE_REVOKED,
     CLOSE_SUPERSEDED,
     ConnectionRegistry,
     RunnerDidNotReturnError,
     RunnerNeverSeenError,
     TooManyWaitingError,
 )
+from earthshine.protocols.envelope import CLOSE_REVOKED
 
 
 class FakeLink:

@@ -1,0 +1,1 @@
+"""Paired runners: pairing, their tokens, revocation."""
