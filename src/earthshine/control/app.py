@@ -17,6 +17,7 @@ from earthshine.control import health, problems
 from earthshine.control.accounts.routes import router as accounts_router
 from earthshine.control.accounts.service import AccountService
 from earthshine.control.audit.kinds import NoTrail, Trail
+from earthshine.control.audit.routes import router as audit_router
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
@@ -33,6 +34,7 @@ from earthshine.control.runners.directory import Runner, RunnerDirectory
 from earthshine.control.runners.endpoint import RunnerEndpoint
 from earthshine.control.runners.routes import router as runners_router
 from earthshine.control.runners.service import RunnerService
+from earthshine.control.secrets.routes import router as secrets_router
 from earthshine.control.sessions.channel import Channel, ChannelBook
 from earthshine.control.sessions.intake import SessionIntake
 from earthshine.control.sessions.journal import Journal
@@ -191,6 +193,8 @@ def api() -> FastAPI:
     )
     versioned = APIRouter(prefix="/api/v1")
     for router in (accounts_router, runners_router, sessions_router, previews_router):
+        versioned.include_router(router)
+    for router in (audit_router, secrets_router):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
