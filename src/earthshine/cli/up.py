@@ -81,7 +81,8 @@ async def _keep_runner(
 ) -> None:
     """Run the local runner, again after a crash, until cancelled."""
     environment = {
-        **os.environ,
+        # The server's own secrets are none of the runner's.
+        **{k: v for k, v in os.environ.items() if not k.startswith("EARTHSHINE_SECRETS_")},
         "EARTHSHINE_RUNNER_URL": url,
         "EARTHSHINE_RUNNER_STATE_DIR": str(runner.state_dir),
     }

@@ -16,8 +16,11 @@ from earthshine import __version__
 from earthshine.control import health, problems
 from earthshine.control.accounts.routes import router as accounts_router
 from earthshine.control.accounts.service import AccountService
-from earthshine.control.audit.kinds import NoTrail, Trail
+from earthshine.control.audit.keystrokes import TypingSessions
 from earthshine.control.audit.routes import router as audit_router
+from earthshine.control.audit.rows import AuditReader
+from earthshine.control.audit.service import AuditService
+from earthshine.control.audit.trail import DatabaseTrail
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
@@ -34,7 +37,9 @@ from earthshine.control.runners.directory import Runner, RunnerDirectory
 from earthshine.control.runners.endpoint import RunnerEndpoint
 from earthshine.control.runners.routes import router as runners_router
 from earthshine.control.runners.service import RunnerService
+from earthshine.control.secrets.cipher import Cipher
 from earthshine.control.secrets.routes import router as secrets_router
+from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.channel import Channel, ChannelBook
 from earthshine.control.sessions.intake import SessionIntake
 from earthshine.control.sessions.journal import Journal
@@ -54,14 +59,20 @@ from earthshine.protocols import revdial
 class ControlPlane:
     """The services, and what keeps them going (`running`)."""
 
-    def __init__(self, database: Database, runner_token: str) -> None:
+    def __init__(
+        self, database: Database, runner_token: str, secrets_key: bytes | None = None
+    ) -> None:
         self._token_hash = hashlib.sha256(runner_token.encode()).digest()
         self.database = database
         storage = SessionStorage(database)
         self.book = ChannelBook(storage.load)
         self.access = Authorization(self._session_role, self._possession)
         self.throttle = Throttle()
-        self.trail: Trail = NoTrail()
+        self.trail = DatabaseTrail(database)
+        self.typing = TypingSessions(self.trail)
+        self.audit = AuditService(self.access, self.trail, AuditReader(database))
+        cipher = None if secrets_key is None else Cipher(secrets_key)
+        self.secrets = SecretService(database, self.access, self.trail, cipher)
         self.accounts = AccountService(database, self.access)
         self.registry = ConnectionRegistry()
         self.directory = RunnerDirectory(database, self.registry)
@@ -75,6 +86,9 @@ class ControlPlane:
             self.journal,
             self.intake,
             self.accounts,
+            self.trail,
+            self.typing,
+            self.secrets,
         )
         self.runners = RunnerService(self.access, self.directory, self._running_sessions)
         self.dialing = DialService(self.registry, self._runner_of)
@@ -137,7 +151,7 @@ class ControlPlane:
 
     def preview_service(self, listener: PreviewListener) -> PreviewService:
         """What people may do with previews."""
-        return PreviewService(self.access, self.preview_book, listener, self._runner_id)
+        return PreviewService(self.access, self.preview_book, listener, self._runner_id, self.trail)
 
     def _runner_changed(self, runner: Runner) -> None:
         self.announcer.runner_changed(runner.id)
@@ -164,6 +178,8 @@ class ControlPlane:
                 )
                 self.sockets = SignedInSockets(tasks)
                 self.accounts.on_sign_out = self._signed_out
+                recording = tasks.create_task(self.trail.run())
+                typing = tasks.create_task(self.typing.run())
                 background = [
                     tasks.create_task(self.endpoint.watch()),
                     tasks.create_task(self.announcer.run()),
@@ -175,6 +191,10 @@ class ControlPlane:
                 finally:
                     for task in background:
                         task.cancel()
+                    self.typing.stop()
+                    await asyncio.wait([typing])
+                    self.trail.stop()
+                    await asyncio.wait([recording])
         finally:
             self.relay.close()
             await self.database.close()
@@ -219,6 +239,9 @@ def application(
     state.runners = plane.runners
     state.announcer = plane.announcer
     state.journal = plane.journal
+    state.trail = plane.trail
+    state.audit = plane.audit
+    state.secrets = plane.secrets
     state.database = plane.database
     state.sign_ins = plane.sockets
     state.previews = previews

@@ -5,6 +5,8 @@ Services know nothing of HTTP; what they do is done for somebody at some address
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +32,16 @@ _current: ContextVar[Origin] = ContextVar("earthshine_origin", default=LOCAL)
 def current_origin() -> Origin:
     """Of the request that this task serves."""
     return _current.get()
+
+
+@contextlib.contextmanager
+def acting_from(origin: Origin) -> Iterator[None]:
+    """For work that is done later, for a request that is over."""
+    token = _current.set(origin)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class KnowsOrigin:

@@ -25,6 +25,7 @@ from earthshine.control.db.engine import Database
 from earthshine.control.origins import AllowedOrigins, loopback_origins
 from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.secrets.cipher import SecretKeyError, new_key, parse_key
 from earthshine.control.settings import ControlSettings, is_loopback, origin
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols.envelope import MAX_MESSAGE
@@ -91,6 +92,34 @@ def runner_token(settings: ControlSettings) -> tuple[str, Path | None]:
     return _secret_file(path, lambda: secrets.token_urlsafe(32)), path
 
 
+def secrets_key(settings: ControlSettings) -> bytes:
+    """The key for secrets; made at the first start. Raises ServerConfigurationError."""
+    path = settings.secrets_key_file
+    if settings.secrets_key is not None:
+        text, where = settings.secrets_key.get_secret_value(), "EARTHSHINE_SECRETS_KEY"
+    elif path is not None:
+        # Never made here: what is missing may be a disk, and a new key would open nothing.
+        text, where = _read_configured(path), str(path)
+    else:
+        path = settings.state_dir / "secrets-key"
+        text, where = _secret_file(path, new_key), str(path)
+    try:
+        return parse_key(text)
+    except SecretKeyError as error:
+        raise ServerConfigurationError(f"{where} holds no key for secrets: {error}") from None
+
+
+def _read_configured(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text()
+    except (OSError, UnicodeError) as error:
+        raise ServerConfigurationError(f"the key file {path} cannot be read: {error}") from None
+    if mode & 0o077:
+        raise ServerConfigurationError(f"others can read {path}: run `chmod 600 {path}`")
+    return text
+
+
 def _secret_file(path: Path, make: Callable[[], str]) -> str:
     try:
         known = path.read_text().strip()
@@ -137,6 +166,7 @@ class Server:
     async def _run(self, ready: Callable[[Running], Any]) -> None:
         settings = self._settings
         token, token_file = await asyncio.to_thread(runner_token, settings)
+        key = await asyncio.to_thread(secrets_key, settings)
         sock = listen(settings.host, settings.port)
         port = sock.getsockname()[1]
         scheme = "https" if settings.has_tls else "http"
@@ -147,7 +177,7 @@ class Server:
         allowed = AllowedOrigins([origin(url), *(local if is_loopback(settings.host) else [])])
         database = Database(settings.database)
         await database.migrate()
-        plane = ControlPlane(database, token)
+        plane = ControlPlane(database, token, key)
         owner = await plane.accounts.ensure_owner("owner")
         async with plane.running(), contextlib.AsyncExitStack() as stack:
             previews, targets = await self._previews(stack, plane, allowed, url)

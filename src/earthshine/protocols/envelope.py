@@ -123,6 +123,11 @@ class Start(Command, tag="start"):
     by: str
     cols: Cells
     rows: Cells
+    environment: dict[str, str] = {}
+    """Secrets, for the agent's environment and nowhere else."""
+
+    def __repr__(self) -> str:
+        return f"Start(agent={self.agent!r}, environment of {len(self.environment)})"
 
 
 class Prompt(Command, tag="prompt"):

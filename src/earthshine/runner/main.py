@@ -80,6 +80,7 @@ async def run(settings: RunnerSettings) -> None:
         catalog,
         spool_limit=settings.spool_limit,
         overflow=settings.overflow,
+        redact_secrets=settings.redact_secrets,
     )
     relay = Relay()
     relay.start()

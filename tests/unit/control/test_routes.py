@@ -11,8 +11,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from earthshine.control.access import RULE, Access, Permission
 from earthshine.control.accounts.service import AccountService
 from earthshine.control.app import RunnerDoor
+from earthshine.control.audit.service import AuditService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
+from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.service import SessionService
 from tests.unit.control.world import exited, output
 
@@ -22,6 +24,7 @@ OPEN = "open"  # for everybody
 RUNNER = "runner"  # a runner's token
 
 S = "/api/v1/sessions/{session_id}"
+R = "/api/v1/runners/{runner_id}"
 EXPECTED = {
     ("POST", "/api/v1/sign-in"): OPEN,
     ("POST", "/api/v1/sign-out"): SIGN_IN,
@@ -46,6 +49,16 @@ EXPECTED = {
     ("POST", S + "/previews"): OWN,
     ("GET", S + "/previews"): OWN,
     ("DELETE", S + "/previews/{preview_id}"): OWN,
+    ("GET", S + "/audit"): OWN,
+    ("GET", "/api/v1/audit"): SIGN_IN,
+    ("GET", "/api/v1/audit/verification"): SIGN_IN,
+    ("GET", "/api/v1/audit/export"): SIGN_IN,
+    ("GET", "/api/v1/me/secrets"): SIGN_IN,
+    ("PUT", "/api/v1/me/secrets/{name}"): SIGN_IN,
+    ("DELETE", "/api/v1/me/secrets/{name}"): SIGN_IN,
+    ("GET", R + "/secrets"): SIGN_IN,
+    ("PUT", R + "/secrets/{name}"): SIGN_IN,
+    ("DELETE", R + "/secrets/{name}"): SIGN_IN,
     ("WS", S + "/feed"): OWN,
     ("WS", "/api/v1/updates"): SIGN_IN,
     ("WS", RunnerDoor.PATH): RUNNER,
@@ -223,11 +236,17 @@ INTERNAL = {
     (AccountService, "issue_token"),
     (AccountService, "redeem"),
     (AccountService, "authenticate"),
+    (SecretService, "remove_all_of"),
     # After a rule was asked.
+    (SecretService, "for_session"),
+    (SecretService, "masking"),
     (SessionService, "channel"),
     (SessionService, "view"),
 }
-SERVICES = (AccountService, SessionService, RunnerService, PreviewService)
+SERVICES = (
+    *(AccountService, SessionService, RunnerService, PreviewService),
+    *(AuditService, SecretService),
+)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from earthshine.control.audit.chain import Finding
 from earthshine.control.audit.kinds import AuditKind, Detail
 from earthshine.control.schema import View
 
@@ -37,6 +38,7 @@ class AuditProblem(View):
     """One thing that is wrong with the chain; `seq` is the (first) record it is about."""
 
     seq: int
+    finding: Finding
     what: str
 
 

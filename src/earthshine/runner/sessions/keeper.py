@@ -52,6 +52,7 @@ class SessionKeeper:
         spool_limit: int,
         overflow: str,
         environment: Mapping[str, str] | None = None,
+        redact_secrets: bool = True,
     ) -> None:
         self._folder = state / "sessions"
         self._worktrees = data / "worktrees"
@@ -59,6 +60,7 @@ class SessionKeeper:
         self._spool_limit = spool_limit
         self._overflow = overflow
         self._environment = dict(os.environ if environment is None else environment)
+        self._redact_secrets = redact_secrets
         self._sessions: dict[str, HeldSession] = {}
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -137,7 +139,9 @@ class SessionKeeper:
             agent=command.agent,
             argv=launch.argv,
             folder=str(place.folder),
-            environment=self._agent_environment(session_id, launch.environment),
+            environment=self._agent_environment(
+                session_id, command.environment, launch.environment
+            ),
             cols=command.cols,
             rows=command.rows,
             interrupt=launch.interrupt,
@@ -150,6 +154,7 @@ class SessionKeeper:
             branch=place.branch,
             spool_limit=self._spool_limit,
             overflow=self._overflow,
+            redact=sorted(command.environment) if self._redact_secrets else [],
         )
         try:
             answer = await _spawn_holder(folder, spec)
@@ -165,12 +170,15 @@ class SessionKeeper:
         log.info("session started", extra={"session": session_id, "pid": answer.pid})
         self._add(HeldSession(session_id, folder))
 
-    def _agent_environment(self, session_id: str, extra: Mapping[str, str]) -> dict[str, str]:
+    def _agent_environment(
+        self, session_id: str, secrets: Mapping[str, str], extra: Mapping[str, str]
+    ) -> dict[str, str]:
         own = {k: v for k, v in self._environment.items() if not k.startswith("EARTHSHINE_")}
         for name in ("TMUX", "TMUX_PANE", "STY", "COLUMNS", "LINES", "NO_COLOR"):
             own.pop(name, None)  # the runner's own terminal is not the agent's
         return {
             **own,
+            **secrets,
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",
             "TERM_PROGRAM": "earthshine",
