@@ -125,13 +125,16 @@ def read_line(line: bytes) -> Sealed | Head:
     A line has to be written exactly as the log writes it: what one reader takes and another
     overlooks, such as a key that is there twice, would be a way to alter a record.
     """
-    line = line.rstrip(b"\r\n")
+    line = line.removesuffix(b"\n")
     try:
         value = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ChainError("not a JSON object") from None
     if "head" in value:
-        return _read_head(value["head"])
+        head = _read_head(value["head"])
+        if head_line(head) != line:
+            raise ChainError("a head that is not written as the log writes it")
+        return head
     previous, digest, seq = value.pop("previous", None), value.pop("hash", None), value.get("seq")
     if not (_is_hash(previous) and _is_hash(digest)):
         raise ChainError("no hash")
