@@ -62,10 +62,7 @@ async def export_audit(request: Request, actor: CurrentActor) -> StreamingRespon
     return StreamingResponse(
         await _audit(request).export(actor),
         media_type=MEDIA_TYPE,
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Disposition": 'attachment; filename="earthshine-audit.jsonl"',
-        },
+        headers={"Content-Disposition": 'attachment; filename="earthshine-audit.jsonl"'},
     )
 
 
