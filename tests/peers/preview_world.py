@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from earthshine.control.access import Actor, Permission, Role
+from earthshine.control.audit.kinds import NoTrail
 from earthshine.control.errors import NotAllowedError
 from earthshine.control.previews.book import PreviewBook
 from earthshine.control.previews.listener import PreviewListener, PreviewSettings
@@ -83,5 +84,7 @@ async def previews(settings=None, *, clock=None, **options):
             net.control_relay,
             frozenset({CONTROL_ORIGIN}),
         ) as here.listener:
-            here.service = PreviewService(here.rules, here.book, here.listener, runner_of)
+            here.service = PreviewService(
+                here.rules, here.book, here.listener, runner_of, NoTrail()
+            )
             yield here

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "runner": ("earthshine.cli.runner", "runner"),
     "policy": ("earthshine.cli.policy", "policy"),
     "session": ("earthshine.cli.session", "session"),
+    "audit": ("earthshine.cli.audit", "audit"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
     "doctor": ("earthshine.cli.doctor", "doctor"),
     "openapi": ("earthshine.cli.openapi", "openapi"),

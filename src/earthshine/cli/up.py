@@ -76,7 +76,8 @@ async def _keep_runner(control: ControlSettings, runner: RunnerSettings, running
     """Run the local runner, again after a crash, until cancelled."""
     token_file = running.runner_token_file
     environment = {
-        **os.environ,
+        # The server's own secrets are none of the runner's.
+        **{k: v for k, v in os.environ.items() if not k.startswith("EARTHSHINE_SECRETS_")},
         "EARTHSHINE_RUNNER_URL": running.own_url,
         "EARTHSHINE_RUNNER_STATE_DIR": str(runner.state_dir),
         "EARTHSHINE_RUNNER_ALLOW_PLAIN_HTTP": "true" if running.tls is None else "false",

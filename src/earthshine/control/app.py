@@ -15,7 +15,11 @@ from earthshine import __version__
 from earthshine.control import health, problems
 from earthshine.control.accounts.domain import Accounts
 from earthshine.control.accounts.routes import router as accounts_router
-from earthshine.control.audit.kinds import NoTrail, Trail
+from earthshine.control.audit.keystrokes import TypingSessions
+from earthshine.control.audit.routes import router as audit_router
+from earthshine.control.audit.rows import AuditReader
+from earthshine.control.audit.service import AuditService
+from earthshine.control.audit.trail import DatabaseTrail
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
@@ -43,6 +47,9 @@ from earthshine.control.runners.directory import Runner, RunnerDirectory
 from earthshine.control.runners.endpoint import RunnerEndpoint
 from earthshine.control.runners.routes import router as runners_router
 from earthshine.control.runners.service import RunnerService
+from earthshine.control.secrets.cipher import Cipher
+from earthshine.control.secrets.routes import router as secrets_router
+from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.channel import Channel, ChannelBook
 from earthshine.control.sessions.intake import SessionIntake
 from earthshine.control.sessions.journal import Journal
@@ -78,6 +85,7 @@ class ControlPlane:
         database: Database,
         runner_token: str | None,
         *,
+        secrets_key: bytes | None = None,
         oidc: OidcSettings | None = None,
     ) -> None:
         """`runner_token` None: only paired runners are let in."""
@@ -87,7 +95,11 @@ class ControlPlane:
         self.members = MembershipBook(database)
         self.access = Authorization(self._session_role, self._possession)
         self.throttle = Throttle()
-        self.trail: Trail = NoTrail()
+        self.trail = DatabaseTrail(database)
+        self.typing = TypingSessions(self.trail)
+        self.audit = AuditService(self.access, self.trail, AuditReader(database))
+        cipher = None if secrets_key is None else Cipher(secrets_key)
+        self.secrets = SecretService(database, self.access, self.trail, cipher)
         self.people = Accounts(database, self.access, self.throttle, self.trail, oidc=oidc)
         self.accounts = self.people.service
         self.tls: ServerTls | None = None
@@ -106,6 +118,9 @@ class ControlPlane:
             self.journal,
             self.intake,
             self.accounts,
+            self.trail,
+            self.typing,
+            self.secrets,
         )
         self.runners = RunnerService(
             self.access, self.directory, self._running_sessions, self.accounts.name
@@ -241,7 +256,7 @@ class ControlPlane:
 
     def preview_service(self, listener: PreviewListener) -> PreviewService:
         """What people may do with previews."""
-        return PreviewService(self.access, self.preview_book, listener, self._runner_id)
+        return PreviewService(self.access, self.preview_book, listener, self._runner_id, self.trail)
 
     def _runner_changed(self, runner: Runner) -> None:
         self.announcer.runner_changed(runner.id)
@@ -269,6 +284,8 @@ class ControlPlane:
                 self.sockets = SignedInSockets(tasks)
                 self.people.sign_ins.on_end = self._signed_out
                 self.people.sign_ins.on_change = self._role_changed
+                recording = tasks.create_task(self.trail.run())
+                typing = tasks.create_task(self.typing.run())
                 background = [
                     tasks.create_task(self.endpoint.watch()),
                     tasks.create_task(self.announcer.run()),
@@ -282,6 +299,10 @@ class ControlPlane:
                 finally:
                     for task in background:
                         task.cancel()
+                    self.typing.stop()
+                    await asyncio.wait([typing])
+                    self.trail.stop()
+                    await asyncio.wait([recording])
         finally:
             self.relay.close()
             await self.database.close()
@@ -308,6 +329,8 @@ def api() -> FastAPI:
         desktops_router,
         devices_router,
     ):
+        versioned.include_router(router)
+    for router in (audit_router, secrets_router):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
@@ -340,6 +363,9 @@ def application(
     plane.proofs.origins = allowed.origins
     state.announcer = plane.announcer
     state.journal = plane.journal
+    state.trail = plane.trail
+    state.audit = plane.audit
+    state.secrets = plane.secrets
     state.database = plane.database
     state.sign_ins = plane.sockets
     state.previews = previews

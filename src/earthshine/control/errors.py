@@ -82,6 +82,13 @@ class RunnerUnavailableError(DomainError):
     title = "Runner unavailable"
 
 
+class AuditUnavailableError(DomainError):
+    """It could not be recorded, so it was not done."""
+
+    code = "audit-unavailable"
+    title = "The audit log cannot be written"
+
+
 class DialFailedError(DomainError):
     """A reverse dial failed; `stage` names where: wait, ask, dial-back, destination."""
 

@@ -25,8 +25,9 @@ async def readiness(request: Request) -> dict[str, str] | Response:
     state = request.app.state
     if state.is_stopping():
         return plain_problem(503, "The server is shutting down.", "stopping")
-    if state.journal.failure is not None:
-        return plain_problem(503, state.journal.failure, "store")
+    failure = state.journal.failure or state.trail.failure
+    if failure is not None:
+        return plain_problem(503, failure, "store")
     try:
         async with state.database.read() as connection:
             await connection.execute(text("SELECT 1"))

@@ -42,3 +42,13 @@ THROTTLED = Counter(
     ["check"],
     registry=registry,
 )
+AUDIT_RECORDS = Counter("earthshine_audit_records", "Audit records written", registry=registry)
+AUDIT_FAILURES = Counter(
+    "earthshine_audit_failures", "Attempts to write the audit log that failed", registry=registry
+)
+AUDIT_SECONDS = Histogram(
+    "earthshine_audit_commit_seconds",
+    "Time to store one batch of audit records",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
+    registry=registry,
+)

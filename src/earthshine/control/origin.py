@@ -37,10 +37,14 @@ def current_origin() -> Origin:
 @contextlib.contextmanager
 def serving(address: str) -> Iterator[None]:
     """For requests that do not come through the application; an empty address changes nothing."""
-    if not address:
+    with acting_from(Origin(address)) if address else contextlib.nullcontext():
         yield
-        return
-    token = _current.set(Origin(address))
+
+
+@contextlib.contextmanager
+def acting_from(origin: Origin) -> Iterator[None]:
+    """For work that is done later, for a request that is over."""
+    token = _current.set(origin)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from earthshine.control.errors import (
+    AuditUnavailableError,
     ConflictError,
     DialFailedError,
     DomainError,
@@ -39,6 +40,7 @@ STATUS: Final[dict[type[DomainError], int]] = {
     GoneError: 410,
     TooManyError: 429,
     RunnerUnavailableError: 503,
+    AuditUnavailableError: 503,
     DialFailedError: 502,
 }
 CLOSE_CODES: Final[dict[type[DomainError], int]] = {

@@ -27,6 +27,7 @@ from earthshine.control.forwarded import TrustsProxies
 from earthshine.control.origins import AllowedOrigins, loopback_origins
 from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.secrets.cipher import SecretKeyError, new_key, parse_key
 from earthshine.control.settings import ControlSettings, is_loopback, origin
 from earthshine.control.tls import ServerTls, TlsError
 from earthshine.net.abortable import AbortableWebSocket
@@ -111,6 +112,34 @@ def runner_token(settings: ControlSettings) -> tuple[str, Path | None]:
     return _secret_file(path, lambda: secrets.token_urlsafe(32)), path
 
 
+def secrets_key(settings: ControlSettings) -> bytes:
+    """The key for secrets; made at the first start. Raises ServerConfigurationError."""
+    path = settings.secrets_key_file
+    if settings.secrets_key is not None:
+        text, where = settings.secrets_key.get_secret_value(), "EARTHSHINE_SECRETS_KEY"
+    elif path is not None:
+        # Never made here: what is missing may be a disk, and a new key would open nothing.
+        text, where = _read_configured(path), str(path)
+    else:
+        path = settings.state_dir / "secrets-key"
+        text, where = _secret_file(path, new_key), str(path)
+    try:
+        return parse_key(text)
+    except SecretKeyError as error:
+        raise ServerConfigurationError(f"{where} holds no key for secrets: {error}") from None
+
+
+def _read_configured(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text()
+    except (OSError, UnicodeError) as error:
+        raise ServerConfigurationError(f"the key file {path} cannot be read: {error}") from None
+    if mode & 0o077:
+        raise ServerConfigurationError(f"others can read {path}: run `chmod 600 {path}`")
+    return text
+
+
 def _secret_file(path: Path, make: Callable[[], str]) -> str:
     try:
         known = path.read_text().strip()
@@ -170,6 +199,7 @@ class Server:
         if not settings.runner_token_enabled:
             token_file = None
         tls = await asyncio.to_thread(self._tls)
+        key = await asyncio.to_thread(secrets_key, settings)
         sock = listen(settings.host, settings.port)
         port = sock.getsockname()[1]
         scheme = "https" if settings.has_tls else "http"
@@ -183,7 +213,10 @@ class Server:
         database = Database(settings.database)
         await database.migrate()
         plane = ControlPlane(
-            database, token if settings.runner_token_enabled else None, oidc=settings.oidc
+            database,
+            token if settings.runner_token_enabled else None,
+            secrets_key=key,
+            oidc=settings.oidc,
         )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.

@@ -134,6 +134,10 @@ class ControlSettings(BaseSettings):
     oidc: OidcSettings | None = None
     runner_token_enabled: bool = True
     """Whether the static token lets runners in; else only paired ones are."""
+    secrets_key: SecretStr | None = None
+    secrets_key_file: Path | None = None
+    """Encrypts agents' secrets at rest: 32 bytes, base64 or hexadecimal. Made in the state folder,
+    beside the database, when neither is set."""
     shutdown_grace: float = Field(default=5.0, ge=0, le=300)
     """Seconds that open requests have when the server stops."""
 

@@ -140,6 +140,11 @@ class Start(Command, tag="start"):
     cols: Cells
     rows: Cells
     desktop: DesktopWish | None = None
+    environment: dict[str, str] = {}
+    """Secrets, for the agent's environment and nowhere else."""
+
+    def __repr__(self) -> str:
+        return f"Start(agent={self.agent!r}, environment of {len(self.environment)})"
 
 
 class OpenDesktop(Command, tag="open-desktop"):

@@ -92,6 +92,7 @@ async def run(settings: RunnerSettings) -> None:
         spool_limit=settings.spool_limit,
         overflow=settings.overflow,
         policy=policy,
+        redact_secrets=settings.redact_secrets,
     )
 
     def offers() -> list[AgentOffer]:

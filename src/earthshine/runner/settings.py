@@ -48,3 +48,5 @@ class RunnerSettings(BaseSettings):
     """Bytes that a session's log may take on this machine while the control plane is away."""
     overflow: Literal["gap", "pause"] = "gap"
     """At the limit: give up the oldest output (one `gap` stands for it), or pause the agent."""
+    redact_secrets: bool = True
+    """Take the values of secrets out of what agents print, before it is stored anywhere."""

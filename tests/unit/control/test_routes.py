@@ -11,11 +11,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from earthshine.control.access import RULE, Access, Permission
 from earthshine.control.accounts.service import AccountService
 from earthshine.control.app import RunnerDoor
+from earthshine.control.audit.service import AuditService
 from earthshine.control.desktops.service import DesktopService
 from earthshine.control.devices.pairing import PairingService
 from earthshine.control.devices.service import DeviceService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
+from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sharing.service import SharingService
 from tests.unit.control.world import exited, output
@@ -27,6 +29,7 @@ RUNNER = "runner"  # a runner's token
 DEVICE = "device"  # a device's signature in the body; a person's sign-in is of no use
 
 S = "/api/v1/sessions/{session_id}"
+R = "/api/v1/runners/{runner_id}"
 EXPECTED = {
     ("POST", "/api/v1/sign-in"): OPEN,
     ("POST", "/api/v1/sign-out"): SIGN_IN,
@@ -73,6 +76,16 @@ EXPECTED = {
     ("POST", S + "/links"): OWN,
     ("DELETE", S + "/links/{link_id}"): OWN,
     ("POST", "/api/v1/follow-link"): OPEN,
+    ("GET", S + "/audit"): OWN,
+    ("GET", "/api/v1/audit"): SIGN_IN,
+    ("GET", "/api/v1/audit/verification"): SIGN_IN,
+    ("GET", "/api/v1/audit/export"): SIGN_IN,
+    ("GET", "/api/v1/me/secrets"): SIGN_IN,
+    ("PUT", "/api/v1/me/secrets/{name}"): SIGN_IN,
+    ("DELETE", "/api/v1/me/secrets/{name}"): SIGN_IN,
+    ("GET", R + "/secrets"): SIGN_IN,
+    ("PUT", R + "/secrets/{name}"): SIGN_IN,
+    ("DELETE", R + "/secrets/{name}"): SIGN_IN,
     ("WS", S + "/feed"): OWN,
     ("WS", "/api/v1/updates"): SIGN_IN,
     ("WS", RunnerDoor.PATH): RUNNER,
@@ -282,7 +295,10 @@ INTERNAL = {
     (AccountService, "issue_token"),
     (AccountService, "redeem"),
     (AccountService, "authenticate"),
+    (SecretService, "remove_all_of"),
     # After a rule was asked.
+    (SecretService, "for_session"),
+    (SecretService, "masking"),
     (SessionService, "channel"),
     (SessionService, "view"),
     (SessionService, "review"),
@@ -310,6 +326,8 @@ SERVICES = (
     DesktopService,
     PairingService,
     DeviceService,
+    AuditService,
+    SecretService,
 )
 
 

@@ -7,8 +7,10 @@ from earthshine.control.accounts.models import (
     SignInCodeRow,
     SignInRow,
 )
+from earthshine.control.audit.models import AuditHeadRow, AuditRow
 from earthshine.control.devices.models import PairingRow, RefreshFamily
 from earthshine.control.runners.models import RunnerRow
+from earthshine.control.secrets.models import SecretRow
 from earthshine.control.sessions.models import EventRow, SessionRow
 from earthshine.control.sharing.models import SessionMemberRow, ShareLinkRow
 
@@ -25,4 +27,7 @@ ALL_MODELS = (
     OidcIdentityRow,
     PairingRow,
     RefreshFamily,
+    AuditRow,
+    AuditHeadRow,
+    SecretRow,
 )

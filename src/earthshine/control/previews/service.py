@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.audit.kinds import AuditKind, Trail
 
 from .book import PREVIEW_SECONDS, Preview, PreviewBook
 from .schemas import PreviewList, PreviewTicket, PreviewView
@@ -37,17 +38,24 @@ class PreviewService:
     """
 
     def __init__(
-        self, access: Access, book: PreviewBook, places: Places, runner_of: RunnerOf
+        self,
+        access: Access,
+        book: PreviewBook,
+        places: Places,
+        runner_of: RunnerOf,
+        trail: Trail,
     ) -> None:
         self.access = access
         self._book = book
         self._places = places
         self._runner_of = runner_of
+        self._trail = trail
         self._opening = asyncio.Lock()  # two at once would give one port two addresses
 
     @permits(Permission.SESSION_CONTROL)
     async def open(self, actor: Actor, session_id: str, port: int) -> PreviewTicket:
         """Open a port, or enter the preview of it that is open already."""
+        await self._record(AuditKind.PREVIEW_OPENED, actor, session_id, port)
         async with self._opening:
             preview = self._book.find(session_id, port)
             if preview is None:
@@ -68,9 +76,22 @@ class PreviewService:
         )
 
     @permits(Permission.SESSION_CONTROL)
-    async def close(self, actor: Actor, session_id: str, preview_id: str) -> None:  # noqa: ARG002
+    async def close(self, actor: Actor, session_id: str, preview_id: str) -> None:
         """Close a preview; everybody in it is put out at once."""
+        for preview in self._book.of_session(session_id):
+            if preview.id == preview_id:
+                await self._record(AuditKind.PREVIEW_CLOSED, actor, session_id, preview.port)
         self._book.remove(session_id, preview_id)
+
+    async def _record(self, kind: AuditKind, actor: Actor, session_id: str, port: int) -> None:
+        await self._trail.record(
+            kind,
+            actor,
+            subject=f"port {port}",
+            session_id=session_id,
+            runner_id=await self._runner_of(session_id),
+            details={"port": port},
+        )
 
     async def _new(self, session_id: str, port: int) -> Preview:
         self._book.check_room(session_id)

@@ -108,6 +108,7 @@ class Feed:
             pass  # the viewer has gone
         finally:
             channel.viewers.discard(self._viewer)
+            self._service.left(self._actor, channel)
             metrics.VIEWERS.dec()
             if channel.leader is self._viewer:
                 self._service.lead(channel, None)
@@ -253,7 +254,7 @@ class Feed:
             raise InvalidRequestError(f"At most {feed.MAX_INPUT} bytes of input at once.")
         if data:
             self._service.lead(self._channel, self._viewer)
-            self._service.type_into(self._channel, data, self._actor.name)
+            self._service.type_into(self._actor, self._channel, data)
 
     def _require_control(self) -> None:
         if not self._viewer.may(Permission.SESSION_CONTROL):

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import binascii
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from earthshine.control import metrics
 from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.audit.keystrokes import TypingSessions
+from earthshine.control.audit.kinds import AuditKind, Detail, Trail
 from earthshine.control.authorization import SessionRole
 from earthshine.control.errors import (
     ConflictError,
@@ -56,8 +58,20 @@ class SessionAccess(Access, Protocol):
         ...
 
 
+class AgentSecrets(Protocol):
+    """What agents get in their environment."""
+
+    async def for_session(self, actor: Actor, session_id: str, runner_id: str) -> dict[str, str]:
+        """Names and values. Raises DomainError."""
+        ...
+
+    async def masking(self, person_ids: Iterable[str], runner_id: str) -> Callable[[str], str]:
+        """Takes known values out of what is recorded."""
+        ...
+
+
 class SessionService:
-    """Starting, steering, listing, reading."""
+    """Starting, steering, listing, reading. What is done is recorded before it is done."""
 
     def __init__(
         self,
@@ -68,6 +82,9 @@ class SessionService:
         journal: Journal,
         intake: SessionIntake,
         names: Names,
+        trail: Trail,
+        typing: TypingSessions,
+        agent_secrets: AgentSecrets,
     ) -> None:
         self.access = access
         self.log = storage.log
@@ -77,6 +94,9 @@ class SessionService:
         self._journal = journal
         self._intake = intake
         self._names = names
+        self._trail = trail
+        self._typing = typing
+        self._secrets = agent_secrets
         self._adding = asyncio.Lock()
         self.on_removed: Callable[[str], None] = lambda _: None
 
@@ -125,8 +145,38 @@ class SessionService:
             ended_at=None,
             last_output_at=None,
         )
+        await self._record_start(actor, record)
         await self._storage.add(record)
         return self._book.add(record)
+
+    async def _record_start(self, actor: Actor, record: SessionRecord) -> None:
+        details: dict[str, Detail] = {
+            "agent": record.agent,
+            "command": record.command,
+            "folder": record.folder,
+            "prompt": record.prompt,
+        }
+        if record.worktree:
+            details |= {key: record.worktree[key] for key in ("repository", "branch")}
+        await self._record(AuditKind.SESSION_STARTED, actor, record, details)
+
+    async def _record(
+        self,
+        kind: AuditKind,
+        actor: Actor,
+        record: SessionRecord,
+        details: dict[str, Detail] | None = None,
+    ) -> None:
+        """In full, but for the secrets that are known by name: nobody need keep those twice."""
+        mask = await self._secrets.masking({actor.person_id, record.owner_id}, record.runner_id)
+        await self._trail.record(
+            kind,
+            actor,
+            subject=mask(record.title),
+            session_id=record.id,
+            runner_id=record.runner_id,
+            details={key: _masked(value, mask) for key, value in (details or {}).items()},
+        )
 
     async def _choose(self, actor: Actor, request: StartSession) -> Runner:
         """The runner that was asked for, if the actor may use it; else one that is there for them.
@@ -175,6 +225,11 @@ class SessionService:
     async def _begin(self, actor: Actor, channel: Channel, request: StartSession) -> None:
         record = channel.record
         worktree = record.worktree
+        try:
+            environment = await self._secrets.for_session(actor, record.id, record.runner_id)
+        except DomainError as error:
+            await self._intake.fail(channel, error.code, error.detail, error.remedy)
+            return
         command = envelope.Start(
             request_id="",
             agent=record.agent,
@@ -186,6 +241,7 @@ class SessionService:
             by=actor.name,
             cols=record.cols,
             rows=record.rows,
+            environment=environment,
         )
         try:
             await self._runners.request(record.runner_id, record.id, command)
@@ -321,8 +377,10 @@ class SessionService:
     async def prompt(self, actor: Actor, session_id: str, text: str, command_id: str | None) -> str:
         """Give the agent a prompt."""
         return await self._steer(
+            actor,
             session_id,
             command_id,
+            (AuditKind.PROMPTED, {"text": text}),
             lambda cid: envelope.Prompt(request_id="", text=text, by=actor.name, command_id=cid),
         )
 
@@ -330,8 +388,10 @@ class SessionService:
     async def interrupt(self, actor: Actor, session_id: str, command_id: str | None) -> str:
         """Interrupt what the agent is doing."""
         return await self._steer(
+            actor,
             session_id,
             command_id,
+            (AuditKind.INTERRUPTED, {}),
             lambda cid: envelope.Interrupt(request_id="", by=actor.name, command_id=cid),
         )
 
@@ -341,19 +401,25 @@ class SessionService:
     ) -> str:
         """End the agent."""
         return await self._steer(
+            actor,
             session_id,
             command_id,
+            (AuditKind.STOPPED, {"how": how}),
             lambda cid: envelope.Stop(request_id="", by=actor.name, how=how, command_id=cid),
         )
 
     async def _steer(
         self,
+        actor: Actor,
         session_id: str,
         command_id: str | None,
+        what: tuple[AuditKind, dict[str, Detail]],
         command: Callable[[str], envelope.ControlPayload],
     ) -> str:
         channel = await self._living(session_id)
         command_id = command_id or secrets.token_hex(8)
+        kind, details = what
+        await self._record(kind, actor, channel.record, {**details, "commandId": command_id})
         await self._runners.request(channel.record.runner_id, session_id, command(command_id))
         return command_id
 
@@ -367,16 +433,22 @@ class SessionService:
     async def type(self, actor: Actor, session_id: str, data: bytes) -> None:
         """Key strokes."""
         channel = await self._living(session_id)
-        self.type_into(channel, data, actor.name)
+        self.type_into(actor, channel, data)
 
-    def type_into(self, channel: Channel, data: bytes, by: str) -> None:
-        """Key strokes of somebody (`by`, a name) whose right to type was checked when they came."""
+    def type_into(self, actor: Actor, channel: Channel, data: bytes) -> None:
+        """Key strokes of somebody whose right to type was checked when they came."""
         if len(data) > MAX_INPUT:
             raise InvalidRequestError(f"At most {MAX_INPUT} bytes at once.")
-        if not channel.record.is_final:
+        record = channel.record
+        if not record.is_final:
+            self._typing.typed(actor, record.id, record.runner_id, len(data))
             self._runners.tell(
-                channel.record.runner_id, channel.record.id, envelope.Input(data=data, by=by)
+                record.runner_id, record.id, envelope.Input(data=data, by=actor.name)
             )
+
+    def left(self, actor: Actor, channel: Channel) -> None:
+        """A viewer has gone: whatever it typed is all there is."""
+        self._typing.left(actor, channel.record.id)
 
     @permits(Permission.SESSION_CONTROL)
     async def resize(
@@ -441,12 +513,13 @@ class SessionService:
         return await self._view(channel.record)
 
     @permits(Permission.SESSION_OWN)
-    async def delete(self, actor: Actor, session_id: str) -> None:  # noqa: ARG002
+    async def delete(self, actor: Actor, session_id: str) -> None:
         """Remove an ended session and its log."""
         channel = await self.channel(session_id)
         record = channel.record
         if not record.is_final:
             raise ConflictError("The session still runs.", remedy="Stop it first.")
+        await self._record(AuditKind.SESSION_DELETED, actor, record)
         channel.removed = True
         try:
             await self._journal.drain()
@@ -464,6 +537,12 @@ class SessionService:
             await self._runners.request(record.runner_id, record.id, forget)
         except DomainError:
             return  # the runner keeps at most a clean worktree; it is not connected, or has none
+
+
+def _masked(value: Detail, mask: Callable[[str], str]) -> Detail:
+    if isinstance(value, str):
+        return mask(value)
+    return [mask(item) for item in value] if isinstance(value, list) else value
 
 
 def decode_input(data: str) -> bytes:

@@ -37,6 +37,11 @@ class HolderSpec(msgspec.Struct, kw_only=True):
     spool_limit: int
     overflow: str
     """`gap`: give up the oldest output; `pause`: stop the agent until there is room."""
+    redact: list[str] = []
+    """Names in `environment` whose values are taken out of what the agent prints."""
+
+    def __repr__(self) -> str:
+        return f"HolderSpec(session_id={self.session_id!r}, agent={self.agent!r})"
 
 
 class Ready(msgspec.Struct, tag_field="action", tag="ready"):

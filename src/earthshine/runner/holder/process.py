@@ -30,6 +30,7 @@ from earthshine.runner.holder.messages import (
 from earthshine.runner.holder.place import SOCKET, SPOOL
 from earthshine.runner.holder.prompts import PromptQueue
 from earthshine.runner.holder.pty import PtyProcess
+from earthshine.runner.holder.redaction import Redactor
 from earthshine.runner.holder.terminal import TerminalQueries
 from earthshine.runner.holder.timers import Timers
 from earthshine.runner.spool.writer import SpoolWriter
@@ -74,6 +75,8 @@ class Holder:
         self._queries = TerminalQueries(spec.cols, spec.rows, _cursor)
         self._prompts = PromptQueue(self._queries)
         self._prompts_at = 0.0
+        self._redactor = Redactor({name: spec.environment[name] for name in spec.redact})
+        self._holding_back = False
         self._selector = selectors.DefaultSelector()
         self._lines = RunnerLines(self._selector, listener, self._obey, self._deserted)
         self._input = bytearray()
@@ -177,7 +180,8 @@ class Holder:
             self._read_terminal()
         self._watch_terminal()
 
-    def _read_terminal(self) -> None:
+    def _read_terminal(self) -> bool:
+        """Take what the terminal has now, up to a limit; whether there was anything."""
         chunks: list[bytes] = []
         size = 0
         while size < MAX_DATA:
@@ -196,22 +200,49 @@ class Holder:
             size += len(data)
         if chunks:
             self._last_output = time.monotonic()
-            data = b"".join(chunks)
-            self._append(Kind.OUTPUT, data)
-            reply = self._queries.feed(data)
-            if reply:
-                self._type(reply)
-            self._type_prompts()
+            self._printed(self._redactor.feed(b"".join(chunks)))
+            self._hold_back()
+        return bool(chunks)
+
+    def _printed(self, data: bytes) -> None:
+        if not data:
+            return
+        self._append(Kind.OUTPUT, data)
+        reply = self._queries.feed(data)
+        if reply:
+            self._type(reply)
+        self._type_prompts()
+
+    def _hold_back(self) -> None:
+        """What may be the beginning of a secret goes out when nothing follows it."""
+        quiet = self._redactor.quiet
+        if quiet is not None and not self._holding_back:
+            self._holding_back = True
+            waited = time.monotonic() - self._last_output
+            self._timers.after(max(quiet - waited, 0.001), self._show_held_back)
+
+    def _show_held_back(self) -> None:
+        self._holding_back = False
+        quiet = self._redactor.quiet
+        if quiet is None:
+            return
+        if self._unwritten is not None:  # it comes behind that; `_retry` asks again
+            return
+        if time.monotonic() - self._last_output < quiet:
+            self._hold_back()
+        else:
+            self._printed(self._redactor.give_up())
 
     def _append(self, kind: Kind, data: bytes) -> None:
-        try:
-            self._writer.append(kind, data, _now())
-        except OSError as error:
-            # The agent's terminal fills and the agent waits: nothing is lost.
-            self._unwritten = (kind, data)
-            self._lines.announce(_disk(error))
-            self._timers.after(RETRY, self._retry)
-            return
+        for start in range(0, len(data), MAX_DATA):
+            try:
+                self._writer.append(kind, data[start : start + MAX_DATA], _now())
+            except OSError as error:
+                # The agent's terminal fills and the agent waits: nothing is lost.
+                self._unwritten = (kind, data[start:])
+                self._lines.announce(_disk(error))
+                self._timers.after(RETRY, self._retry)
+                return
         if self._spec.overflow == "gap":
             if self._writer.full:
                 self._writer.trim()
@@ -233,6 +264,7 @@ class Holder:
         if self._unwritten is None:
             self._lines.announce(_OK)
             self._watch_terminal()
+            self._hold_back()
 
     def _note(self, detail: events.Detail) -> None:
         """Log something that is not output; a full disk must not stop what it tells of."""
@@ -348,14 +380,15 @@ class Holder:
         False when the disk is full: there is more to come.
         """
         for _ in range(0 if self._closed else 64):
-            before = self._writer.last_seq
+            came = False
             with suppress(OSError):
-                self._read_terminal()
+                came = self._read_terminal()
             if self._unwritten is not None:
                 return False
-            if self._closed or self._writer.last_seq == before:
+            if self._closed or not came:
                 break
-        return True
+        self._printed(self._redactor.give_up())
+        return self._unwritten is None
 
     # --- the runner ------------------------------------------------------------------------------
 

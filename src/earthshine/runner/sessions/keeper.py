@@ -54,6 +54,7 @@ class SessionKeeper:
         overflow: str,
         environment: Mapping[str, str] | None = None,
         policy: Callable[[], Policy] = Policy,
+        redact_secrets: bool = True,
     ) -> None:
         """`policy` gives the one in force."""
         self._folder = state / "sessions"
@@ -63,6 +64,7 @@ class SessionKeeper:
         self._overflow = overflow
         self._policy = policy
         self._environment = dict(os.environ if environment is None else environment)
+        self._redact_secrets = redact_secrets
         self._sessions: dict[str, HeldSession] = {}
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -148,7 +150,9 @@ class SessionKeeper:
             agent=command.agent,
             argv=launch.argv,
             folder=str(place.folder),
-            environment=self._agent_environment(session_id, launch.environment),
+            environment=self._agent_environment(
+                session_id, command.environment, launch.environment
+            ),
             cols=command.cols,
             rows=command.rows,
             interrupt=launch.interrupt,
@@ -161,6 +165,7 @@ class SessionKeeper:
             branch=place.branch,
             spool_limit=self._spool_limit,
             overflow=self._overflow,
+            redact=sorted(command.environment) if self._redact_secrets else [],
         )
         try:
             answer = await _spawn_holder(folder, spec)
@@ -176,12 +181,15 @@ class SessionKeeper:
         log.info("session started", extra={"session": session_id, "pid": answer.pid})
         self._add(HeldSession(session_id, folder))
 
-    def _agent_environment(self, session_id: str, extra: Mapping[str, str]) -> dict[str, str]:
+    def _agent_environment(
+        self, session_id: str, secrets: Mapping[str, str], extra: Mapping[str, str]
+    ) -> dict[str, str]:
         own = {k: v for k, v in self._environment.items() if not k.startswith("EARTHSHINE_")}
         for name in ("TMUX", "TMUX_PANE", "STY", "COLUMNS", "LINES", "NO_COLOR"):
             own.pop(name, None)  # the runner's own terminal is not the agent's
         return {
             **own,
+            **secrets,
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",
             "TERM_PROGRAM": "earthshine",

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from earthshine.control import problems
 from earthshine.control.access import Actor, Role
+from earthshine.control.audit.kinds import NoTrail
 from earthshine.control.credentials import current_actor
 from earthshine.control.errors import NotFoundError
 from earthshine.control.previews.book import PreviewBook
@@ -42,7 +43,8 @@ async def client():
     app.add_exception_handler(
         NotFoundError, lambda request, error: problems.answer(problems.of(error))
     )
-    app.state.previews = PreviewService(OneSession(), PreviewBook(), Places(), runner_of)
+    book = PreviewBook()
+    app.state.previews = PreviewService(OneSession(), book, Places(), runner_of, NoTrail())
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         client.app = app  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""API keys of agents: kept encrypted, handed to the agent's process, never shown again."""
