@@ -1,6 +1,7 @@
 """Everything over TLS with a certificate of the server's own, between real processes."""
 
 import base64
+import contextlib
 import json
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from earthshine.control.certificates import self_made
 from earthshine.net.pinning import client_context
-from tests.world import World, free_port, running_world, wait_for
+from tests.world import Program, World, free_port, running_world, wait_for
 
 OTHER = "sha256:" + "A" * 43
 SELF_MADE = {"EARTHSHINE_TLS_SELF_MADE": "true"}
@@ -110,6 +112,36 @@ def test_after_a_restart_it_is_the_same_server(here):
     here.start_control()
     assert here.pin == before
     here.wait_runner()
+
+
+def test_the_local_runner_follows_when_the_key_changes(tmp_path):
+    """`earthshine up`: its own runner is told the pin, and the new one when the files change."""
+    world = World(tmp_path, control=SELF_MADE)
+    up = Program(
+        ["up", "--port", str(world.port), "--state-dir", str(tmp_path)],
+        tmp_path / "up.log",
+        world.environment(**SELF_MADE, EARTHSHINE_PREVIEW_MODE="off", EARTHSHINE_RUNNER_NAME="up"),
+    )
+    up.start()
+    try:
+        world.wait_ready()
+        first = world.wait_runner("up", 30)
+        before = world.pin
+        self_made(tmp_path / "other", [])
+        for name in ("certificate.pem", "key.pem"):
+            (tmp_path / "other" / name).replace(world.state / "tls" / name)
+        assert world.pin != before
+
+        def follows() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                runners = world.api("GET", "/runners")["runners"]
+                return runners[0]["state"] == "connected" and "code 0" in up.output()
+            return False
+
+        wait_for(follows, 30, up.output)
+        assert world.wait_runner("up", 30)["id"] == first["id"]
+    finally:
+        up.stop()
 
 
 def test_plain_http_to_a_network_address_is_refused_with_what_to_do(tmp_path):

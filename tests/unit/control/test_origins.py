@@ -82,6 +82,22 @@ async def test_another_host_is_refused_everywhere(here, host, path):
     assert refused("host") == before + 1
 
 
+@pytest.mark.parametrize("path", ["/", "/api/v1/me", "/api/v1/sessions"])
+async def test_dns_rebinding(here, path):
+    """A page on rebound.example, whose name now leads to this machine, is same-origin with itself.
+
+    It may send its own Host, its own Origin and any header that a proxy would; it stays outside.
+    """
+    name = f"rebound.example:{here.port}"
+    ours = f"127.0.0.1:{here.port}"
+    page = {"host": name, "origin": f"http://{name}", "sec_fetch_site": "same-origin"}
+    forged = {"x_forwarded_host": ours, "x_forwarded_for": "127.0.0.1", "forwarded": f"host={ours}"}
+    for method, headers in (("GET", page), ("POST", page), ("GET", page | forged)):
+        answer = await ask(here, method, path, **headers)
+        assert answer.status_code == 421
+        assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize(
     "origin",
     [

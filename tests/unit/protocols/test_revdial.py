@@ -63,6 +63,17 @@ def test_anything_else_is_refused(text):
         parse_destination(text)
 
 
+def test_a_wildcard_destination_in_a_ticket():
+    """A ticket is for one address: one that stands for many is not read, and none is widened."""
+    for text in ("*:80", "0.0.0.0:80", "[::]:80", "localhost:*", "unix:/run/*.sock"):
+        with pytest.raises(revdial.BadDestinationError):
+            parse_destination(text)
+        book = TicketBook()
+        ticket = book.issue(GRANT, entropy=bytes(32), now=0)
+        with pytest.raises(TicketRefusedError, match="another destination"):
+            book.redeem(ticket, runner_id="runner-1", destination=text, now=1)
+
+
 def test_control_messages_are_one_union_told_apart_by_their_action():
     union = msgspec.json.Decoder(Dial | DialSpares | DialFailed)
     dial = Dial("d1", "t1", "localhost:3000")

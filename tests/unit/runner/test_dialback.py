@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from earthshine.net.upgrade import Endpoint
 from earthshine.protocols.revdial import Dial, DialFailed, DialFault, DialSpares, parse_destination
 from earthshine.runner import dialback as dialback_module
 from earthshine.runner.dialback import DialBack, local_policy
+from earthshine.runner.policy.rules import Policy, Rules
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,22 @@ async def test_faults_are_reported(relay, destination, fault):
         await back.handle(Dial("d1", "t1", destination.format(closed=closed)), tasks)
     assert [(r.dial_id, r.fault) for r in reports] == [("d1", fault)]
     assert back.active == 0
+
+
+async def test_the_policys_words_go_back_with_the_report(relay):
+    policy = Policy(Rules(ports=[3000]), Path("/etc/p.toml"))
+
+    def permits(destination):
+        policy.check_destination(destination)
+        return True
+
+    reports: list[DialFailed] = []
+    back = dialback(relay, reports, policy=permits)
+    async with asyncio.TaskGroup() as tasks:
+        await back.handle(Dial("d1", "t1", "localhost:22"), tasks)
+    assert reports[0].fault is DialFault.NOT_PERMITTED
+    assert reports[0].detail.startswith("refused-by-policy: ")
+    assert "(`ports` in /etc/p.toml)" in reports[0].detail
 
 
 async def test_a_destination_that_does_not_answer(relay, monkeypatch):

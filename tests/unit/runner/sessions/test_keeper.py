@@ -14,6 +14,7 @@ from earthshine.protocols import events
 from earthshine.protocols.envelope import Input, Start, Stop, Worktree
 from earthshine.protocols.events import Kind
 from earthshine.runner.agents.catalog import AgentCatalog
+from earthshine.runner.policy.rules import Policy, PolicyRefusedError, Rules
 from earthshine.runner.sessions import held as helds
 from earthshine.runner.sessions import keeper as keepers
 from earthshine.runner.sessions.held import HeldSession, HolderGoneError
@@ -262,6 +263,24 @@ async def test_a_full_disk_is_said_in_words(runner, monkeypatch):
         await runner.keeper.start("s1", start("true"))
     assert caught.value.code == "disk-full"
     monkeypatch.undo()
+
+
+async def test_the_policy_is_asked_before_anything_is_begun(runner, tmp_path):
+    policy = Policy(
+        Rules(commands=["cat"], folders=[str(tmp_path)], people=["anna"], max_sessions=1)
+    )
+    runner.keeper._policy = lambda: policy
+    for command in (start("sh"), start("cat", folder="/"), start("cat", by="")):
+        with pytest.raises(PolicyRefusedError):
+            await runner.keeper.start("s1", command)
+    assert list((tmp_path / "state" / "sessions").iterdir()) == []
+    # Asked for at the same time: none is running yet when the second is looked at.
+    results = await asyncio.gather(
+        *(runner.keeper.start(f"s{n}", start("cat", folder=str(tmp_path))) for n in (1, 2)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(result, PolicyRefusedError) for result in results) == 1
+    assert len(list(runner.keeper)) == 1
 
 
 async def test_a_machine_that_cannot_start_processes_says_so(runner, monkeypatch):
