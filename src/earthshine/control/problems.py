@@ -21,6 +21,7 @@ from earthshine.control.errors import (
     InvalidRequestError,
     NotAllowedError,
     NotFoundError,
+    ProviderError,
     RunnerUnavailableError,
     SignInRequiredError,
     TooManyError,
@@ -40,6 +41,7 @@ STATUS: Final[dict[type[DomainError], int]] = {
     TooManyError: 429,
     RunnerUnavailableError: 503,
     DialFailedError: 502,
+    ProviderError: 502,
 }
 CLOSE_CODES: Final[dict[type[DomainError], int]] = {
     SignInRequiredError: 4001,

@@ -1,6 +1,7 @@
 """Every route of the application, and who may use it. A route that is new must be entered here."""
 
 import inspect
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
@@ -8,8 +9,15 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from earthshine.control.access import RULE, Access, Permission
+from earthshine.control.access import RULE, Access, Permission, Scope
+from earthshine.control.accounts.device_flow import DeviceFlowService
+from earthshine.control.accounts.oidc import OidcService
+from earthshine.control.accounts.passkeys import PasskeyService
+from earthshine.control.accounts.passwords import PasswordService
+from earthshine.control.accounts.people import PeopleService
 from earthshine.control.accounts.service import AccountService
+from earthshine.control.accounts.tickets import TicketService
+from earthshine.control.accounts.tokens import TokenService
 from earthshine.control.app import RunnerDoor
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
@@ -17,16 +25,52 @@ from earthshine.control.sessions.service import SessionService
 from tests.unit.control.world import exited, output
 
 SIGN_IN = "sign-in"  # 401, or close 4001, without credentials
+MEMBER = "member"  # the same, and 403 for guests
+ADMIN = "admin"  # the same, and 403 for members and guests
 OWN = "own"  # the same, and 404 for a session that is somebody else's
 OPEN = "open"  # for everybody
 RUNNER = "runner"  # a runner's token
 
 S = "/api/v1/sessions/{session_id}"
 EXPECTED = {
+    ("GET", "/api/v1/sign-in"): OPEN,
     ("POST", "/api/v1/sign-in"): OPEN,
+    ("POST", "/api/v1/sign-in/password"): OPEN,
+    ("POST", "/api/v1/sign-in/passkey/options"): OPEN,
+    ("POST", "/api/v1/sign-in/passkey"): OPEN,
+    ("GET", "/api/v1/sign-in/oidc"): OPEN,
+    ("GET", "/api/v1/sign-in/oidc/callback"): OPEN,
     ("POST", "/api/v1/sign-out"): SIGN_IN,
     ("GET", "/api/v1/me"): SIGN_IN,
-    ("POST", "/api/v1/sign-in-codes"): SIGN_IN,
+    ("PATCH", "/api/v1/me"): MEMBER,
+    ("GET", "/api/v1/me/account"): MEMBER,
+    ("PUT", "/api/v1/me/password"): MEMBER,
+    ("DELETE", "/api/v1/me/password"): MEMBER,
+    ("PUT", "/api/v1/me/second-factor"): MEMBER,
+    ("POST", "/api/v1/me/passkeys/options"): MEMBER,
+    ("POST", "/api/v1/me/passkeys"): MEMBER,
+    ("DELETE", "/api/v1/me/passkeys/{passkey_id}"): MEMBER,
+    ("POST", "/api/v1/me/oidc"): MEMBER,
+    ("DELETE", "/api/v1/me/oidc"): MEMBER,
+    ("GET", "/api/v1/me/sign-ins"): MEMBER,
+    ("DELETE", "/api/v1/me/sign-ins"): MEMBER,
+    ("DELETE", "/api/v1/me/sign-ins/{sign_in_id}"): MEMBER,
+    ("GET", "/api/v1/me/tokens"): MEMBER,
+    ("POST", "/api/v1/me/tokens"): MEMBER,
+    ("DELETE", "/api/v1/me/tokens/{token_id}"): MEMBER,
+    ("POST", "/api/v1/socket-tickets"): SIGN_IN,
+    ("POST", "/api/v1/device-flow"): OPEN,
+    ("POST", "/api/v1/device-flow/token"): OPEN,
+    ("GET", "/api/v1/device-flow/{user_code}"): MEMBER,
+    ("POST", "/api/v1/device-flow/{user_code}"): MEMBER,
+    ("GET", "/api/v1/people"): ADMIN,
+    ("GET", "/api/v1/people/names"): MEMBER,
+    ("POST", "/api/v1/people"): ADMIN,
+    ("PATCH", "/api/v1/people/{person_id}"): ADMIN,
+    ("DELETE", "/api/v1/people/{person_id}"): ADMIN,
+    ("POST", "/api/v1/people/{person_id}/sign-in-code"): ADMIN,
+    ("DELETE", "/api/v1/people/{person_id}/sign-ins"): ADMIN,
+    ("POST", "/api/v1/sign-in-codes"): MEMBER,
     ("GET", "/api/v1/runners"): SIGN_IN,
     ("GET", "/api/v1/runners/{runner_id}"): SIGN_IN,
     ("GET", "/api/v1/runners/{runner_id}/folders"): SIGN_IN,
@@ -64,6 +108,23 @@ EXPECTED = {
 }
 BODIES = {
     ("POST", "/api/v1/sign-in"): {"code": "x"},
+    ("POST", "/api/v1/sign-in/password"): {"name": "nobody", "password": "wrong"},
+    ("POST", "/api/v1/sign-in/passkey/options"): {},
+    ("POST", "/api/v1/sign-in/passkey"): {"id": "x", "credential": {}},
+    ("PATCH", "/api/v1/me"): {"name": "new"},
+    ("PUT", "/api/v1/me/password"): {"current": None, "new": "correct battery"},
+    ("PUT", "/api/v1/me/second-factor"): {"required": False},
+    ("POST", "/api/v1/me/passkeys/options"): {},
+    ("POST", "/api/v1/me/passkeys"): {"id": "x", "name": "key", "credential": {}},
+    ("POST", "/api/v1/me/oidc"): {},
+    ("POST", "/api/v1/me/tokens"): {"name": "t", "scopes": ["read"], "expiresInDays": 1},
+    ("POST", "/api/v1/socket-tickets"): {},
+    ("POST", "/api/v1/device-flow"): {"clientName": "cli", "scopes": ["read"]},
+    ("POST", "/api/v1/device-flow/token"): {"deviceCode": "x"},
+    ("POST", "/api/v1/device-flow/{user_code}"): {"approve": False},
+    ("POST", "/api/v1/people"): {"name": "Zoe", "role": "member"},
+    ("PATCH", "/api/v1/people/{person_id}"): {"disabled": True},
+    ("POST", "/api/v1/people/{person_id}/sign-in-code"): {},
     ("POST", "/api/v1/sign-in-codes"): {},
     ("POST", "/api/v1/sessions"): {},
     ("PATCH", S): {"title": "new"},
@@ -114,22 +175,25 @@ async def test_every_route_has_an_expectation(here):
 
 
 def test_every_http_route_with_a_body_has_one_here():
-    assert {key for key in HTTP if key[0] in ("POST", "PATCH")} - set(BODIES) == {
+    assert {key for key in HTTP if key[0] in ("POST", "PUT", "PATCH")} - set(BODIES) == {
         ("POST", "/api/v1/sign-out")
     }
 
 
 def ask(client, method, path, session_id="nosuchsession"):
-    path = path.format(
-        session_id=session_id, runner_id="runner0001", preview_id="p", rest="x", name="theme.js"
+    address = path.format(
+        session_id=session_id,
+        runner_id="runner0001",
+        preview_id="p",
+        passkey_id="p",
+        sign_in_id="s",
+        token_id="t",
+        person_id="nobody",
+        user_code="BCDF-GHJK",
+        rest="x",
+        name="theme.js",
     )
-    return client.request(
-        method, path, json=BODIES.get((method, path_key(method, path, session_id)))
-    )
-
-
-def path_key(method, path, session_id):
-    return path.replace(session_id, "{session_id}")
+    return client.request(method, address, json=BODIES.get((method, path)))
 
 
 @pytest.mark.parametrize("credentials", ["none", "wrong", "cookie", "basic", "url"])
@@ -144,13 +208,52 @@ async def test_who_is_not_signed_in_gets_401_from_every_protected_route(here, ru
     async with here.anonymous(headers=headers, params=params) as client:
         for method, path in HTTP:
             answer = await ask(client, method, path, session_id)
-            if EXPECTED[method, path] in (SIGN_IN, OWN):
+            if EXPECTED[method, path] in (SIGN_IN, MEMBER, ADMIN, OWN):
                 assert answer.status_code == 401, (method, path, answer.text)
                 assert answer.json()["code"] == "sign-in-required"
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.headers["www-authenticate"] == "Bearer"
             else:
                 assert answer.status_code not in (401, 500), (method, path)
+
+
+async def test_a_guest_gets_403_from_what_is_for_members_and_admins(here, runner):
+    expires = datetime.now(UTC) + timedelta(minutes=5)
+    guest_id = await here.plane.people.people.add_guest("Gina", expires)
+    guest = await here.person(
+        await here.plane.people.people.sign_in_guest(guest_id, timedelta(minutes=5))
+    )
+    for method, path in HTTP:
+        answer = await ask(guest.http, method, path)
+        if EXPECTED[method, path] in (MEMBER, ADMIN):
+            assert answer.status_code == 403, (method, path, answer.text)
+            assert answer.json()["code"] == "not-allowed"
+        if path == "/api/v1/sign-out":
+            signed_in = await here.plane.people.people.sign_in_guest(guest_id, timedelta(minutes=5))
+            guest = await here.person(signed_in)
+
+
+async def test_a_member_gets_403_from_what_is_for_admins_and_an_admin_does_not(here):
+    for method, path in HTTP:
+        if EXPECTED[method, path] != ADMIN:
+            continue
+        answer = await ask(here.member.http, method, path)
+        assert answer.status_code == 403, (method, path, answer.text)
+        assert answer.json()["code"] == "not-allowed"
+        answer = await ask(here.owner.http, method, path)
+        assert answer.status_code in (200, 201, 204, 404), (method, path, answer.text)
+
+
+async def test_a_token_without_the_scope_gets_403(here):
+    tokens = here.plane.people.tokens
+    made = await tokens.make(here.owner.actor, "reads", [Scope.READ], 1)
+    async with here.anonymous(headers={"authorization": f"Bearer {made.token}"}) as client:
+        assert (await client.get("/api/v1/sessions")).status_code == 200
+        for method, path in HTTP:
+            wanted = EXPECTED[method, path]
+            if wanted == ADMIN or (wanted == MEMBER and path.startswith("/api/v1/me")):
+                answer = await ask(client, method, path)
+                assert answer.status_code == 403, (method, path, answer.text)
 
 
 async def test_a_session_that_is_not_yours_is_not_there(here, runner):
@@ -217,17 +320,43 @@ async def test_the_sockets_are_where_the_table_says(here, runner):
 
 INTERNAL = {
     # Before there is an actor, or for the server itself.
-    (AccountService, "ensure_owner"),
     (AccountService, "name"),
     (AccountService, "issue_code"),
     (AccountService, "issue_token"),
+    (AccountService, "local_token"),
     (AccountService, "redeem"),
     (AccountService, "authenticate"),
-    # After a rule was asked.
+    (PeopleService, "ensure_owner"),
+    (PeopleService, "purge_guests"),
+    (PasswordService, "sign_in"),
+    (PasskeyService, "challenge"),
+    (PasskeyService, "second_factor"),
+    (PasskeyService, "sign_in"),
+    (OidcService, "start"),
+    (OidcService, "finish"),
+    (DeviceFlowService, "start"),
+    (DeviceFlowService, "collect"),
+    (TicketService, "take"),
+    # For other services, after a rule was asked.
+    (PeopleService, "add_guest"),
+    (PeopleService, "sign_in_guest"),
+    (PeopleService, "end_sign_ins"),
     (SessionService, "channel"),
     (SessionService, "view"),
 }
-SERVICES = (AccountService, SessionService, RunnerService, PreviewService)
+SERVICES = (
+    AccountService,
+    PeopleService,
+    PasswordService,
+    PasskeyService,
+    OidcService,
+    TokenService,
+    DeviceFlowService,
+    TicketService,
+    SessionService,
+    RunnerService,
+    PreviewService,
+)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -25,7 +25,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from earthshine.control.errors import DomainError
+from earthshine.control.errors import ProviderError
 from earthshine.control.settings import OidcSettings, is_loopback
 
 with warnings.catch_warnings():
@@ -46,13 +46,6 @@ ALGORITHMS: Final = frozenset(
     ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 )
 """Public-key signatures only: a provider's answer must prove that it is the provider's."""
-
-
-class ProviderError(DomainError):
-    """The provider cannot be reached, or what it says makes no sense."""
-
-    code = "provider"
-    title = "The sign-in provider failed"
 
 
 @dataclass(frozen=True, slots=True)
