@@ -143,7 +143,8 @@ class Provider:
                 "The provider's answer is not valid.",
                 remedy="Check the clocks of both servers, and the client id.",
             ) from None
-        if not isinstance(claims["sub"], str) or not 1 <= len(claims["sub"]) <= 255:
+        subject = claims["sub"]
+        if not (isinstance(subject, str) and subject.isascii() and 1 <= len(subject) <= 255):
             raise ProviderError("The provider did not say who you are.")
         return dict(claims)
 
