@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 from earthshine.control.credentials import CurrentActor, current_actor
 from earthshine.control.errors import DomainError
 from earthshine.control.problems import close_code
+from earthshine.control.sessions.channel import Viewer
 from earthshine.control.sessions.feed import open_feed
 from earthshine.control.sessions.schemas import (
     Accepted,
@@ -174,9 +175,20 @@ async def stream_events(
     channel = await service.watch(actor, session_id)
     cursor = int(last_event_id) if last_event_id else after
 
+    viewer = Viewer(actor.name)
+    signed_out = False
+
+    def end() -> None:
+        nonlocal signed_out
+        signed_out = True
+        viewer.changed.set()
+
     async def body() -> AsyncIterator[bytes]:
-        async for part in server_sent_events(service, channel, actor.name, cursor, _view):
-            yield part
+        with request.app.state.sign_ins.stream(actor, end):
+            async for part in server_sent_events(
+                service, channel, viewer, cursor, _view, lambda: signed_out
+            ):
+                yield part
 
     return StreamingResponse(
         body(),

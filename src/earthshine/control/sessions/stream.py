@@ -19,16 +19,19 @@ PAGE: Final = 256 * 1024
 async def server_sent_events(
     service: SessionService,
     channel: Channel,
-    name: str,
+    viewer: Viewer,
     cursor: int,
     view: Callable[[Event], EventView],
+    is_over: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
-    """Entries behind `cursor`, then those to come; ends when the session's log has ended."""
-    viewer = Viewer(name)
+    """Entries behind `cursor`, then those to come; ends when the session's log has ended.
+
+    Once `is_over`, it ends when the `viewer` is told that something changed.
+    """
     channel.viewers.add(viewer)
     try:
         yield b": earthshine\n\n"
-        while True:
+        while not is_over():
             viewer.changed.clear()
             page = await service.log.page(channel.record.id, cursor, PAGE)
             for event in page:
