@@ -15,6 +15,9 @@ COMMANDS: Final = {
     "runner": ("earthshine.cli.runner", "runner"),
     "session": ("earthshine.cli.session", "session"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
+    "login": ("earthshine.cli.login", "login"),
+    "logout": ("earthshine.cli.login", "logout"),
+    "token": ("earthshine.cli.token", "token"),
     "doctor": ("earthshine.cli.doctor", "doctor"),
     "openapi": ("earthshine.cli.openapi", "openapi"),
 }

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 import httpx
 
-from earthshine.cli import configuration
+from earthshine.cli import configuration, logins
 from earthshine.control.settings import ControlSettings
 
 EXIT_NOT_FOUND = 4
@@ -40,18 +40,22 @@ class Access:
 
 
 def access() -> Access:
-    """From EARTHSHINE_URL and EARTHSHINE_TOKEN, else from what the local server left."""
+    """From EARTHSHINE_URL and EARTHSHINE_TOKEN, else from `earthshine login`, else from what the
+    local server left."""
     url, token = os.environ.get("EARTHSHINE_URL"), os.environ.get("EARTHSHINE_TOKEN")
     if url and token:
         return Access(url.rstrip("/"), token)
+    kept = None if token else logins.load()
+    if kept is not None and url in (None, "", kept.url, kept.url + "/"):
+        return Access(kept.url, kept.token)
     path = configuration.load(ControlSettings, "control", {}).state_dir / "cli.json"
     try:
         known = json.loads(path.read_text())
         return Access(url or known["url"], token or known["token"])
     except (OSError, ValueError, KeyError):
         fail(
-            "no server is known: start one with `earthshine up`, or set EARTHSHINE_URL and "
-            "EARTHSHINE_TOKEN",
+            "no server is known: start one with `earthshine up`, sign in to one with "
+            "`earthshine login`, or set EARTHSHINE_URL and EARTHSHINE_TOKEN",
             EXIT_UNAVAILABLE,
         )
 

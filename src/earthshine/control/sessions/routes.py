@@ -184,7 +184,8 @@ async def stream_events(
         viewer.changed.set()
 
     async def body() -> AsyncIterator[bytes]:
-        with request.app.state.sign_ins.stream(actor, end):
+        with contextlib.suppress(DomainError), request.app.state.sign_ins.stream(actor, end):
+            await current_actor(request)  # may have signed out since, while nothing would tell
             async for part in server_sent_events(
                 service, channel, viewer, cursor, _view, lambda: signed_out
             ):
