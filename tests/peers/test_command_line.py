@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -206,3 +207,121 @@ def test_attach_comes_back_after_the_server_was_gone(world: World) -> None:
     terminal.wait(b"left")
     assert terminal.exit_code() == 0
     assert terminal.seen.count(b"\rbefore-2\r\n") == 1
+
+
+# --- signing in from a machine without a browser -------------------------------------------------
+
+
+def elsewhere(world: World, root: Path) -> dict[str, str]:
+    """The environment of another machine: it knows no server, and has no keyring."""
+    return world.environment(
+        EARTHSHINE_STATE_DIR=str(root / "nothing"),
+        XDG_CONFIG_HOME=str(root / "config"),
+        PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring",
+    )
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def log_in(world: World, environment: dict[str, str], *, approve: bool) -> tuple[int, str, str]:
+    """Run `earthshine login`, and decide as the owner."""
+    program = subprocess.Popen(
+        [*COMMAND, "login", world.url],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    code = None
+    for line in program.stdout:
+        code = code or re.search(r"[B-Z]{4}-[B-Z]{4}", line)
+        if code:
+            break
+    assert code is not None
+    asked = world.api("GET", f"/device-flow/{code[0]}")
+    assert asked["clientName"].startswith("earthshine on ")
+    assert "admin" not in asked["scopes"]
+    world.api("POST", f"/device-flow/{code[0]}", {"approve": approve})
+    output, errors = program.communicate(timeout=30)
+    return program.returncode, output, errors
+
+
+def test_login_logout_and_tokens(world: World, tmp_path: Path) -> None:
+    there = elsewhere(world, tmp_path)
+    status, output, errors = log_in(world, there, approve=True)
+    assert status == 0, errors
+    assert f"Signed in to {world.url} as owner" in output
+    kept = tmp_path / "config" / "earthshine" / "login.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    secret = json.loads(kept.read_text())["token"]
+    assert secret not in output
+    assert run(there, "session", "list").returncode == 0
+
+    made = run(there, "token", "new", "ci", "--scope", "read", "--days", "3")
+    assert made.returncode == 0, made.stderr
+    token = made.stdout.strip()
+    listed = json.loads(run(there, "token", "list", "--json").stdout)
+    (info,) = [one for one in listed if one["name"] == "ci"]
+    assert info["scopes"] == ["read"]
+    assert token not in json.dumps(listed)
+    with_token = there | {"EARTHSHINE_URL": world.url, "EARTHSHINE_TOKEN": token}
+    assert run(with_token, "session", "list").returncode == 0
+    refused = run(with_token, "session", "start", "--", "true")
+    assert refused.returncode == 5
+    assert "lacks the scope control" in refused.stderr
+    assert run(there, "token", "end", info["id"]).returncode == 0
+    assert run(with_token, "session", "list").returncode == 5
+    assert run(there, "token", "new", "more", "--scope", "admin").returncode == 5
+
+    assert "Signed out" in run(there, "logout").stdout
+    assert not kept.exists()
+    assert run(there, "session", "list").returncode == 6
+    leftover = there | {"EARTHSHINE_URL": world.url, "EARTHSHINE_TOKEN": secret}
+    assert run(leftover, "session", "list").returncode == 5
+    assert "not signed in anywhere" in run(there, "logout").stdout
+
+
+def test_login_that_somebody_refuses(world: World, tmp_path: Path) -> None:
+    status, _, errors = log_in(world, elsewhere(world, tmp_path), approve=False)
+    assert status == 5
+    assert "refused" in errors
+    assert not (tmp_path / "config" / "earthshine" / "login.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("earth.example", "https://"),
+        ("http://earth.example", "without TLS"),
+        ("http://127.0.0.1:1", "does not answer"),
+    ],
+)
+def test_login_at_what_is_no_server(world: World, tmp_path: Path, url: str, words: str) -> None:
+    done = run(elsewhere(world, tmp_path), "login", url)
+    assert done.returncode in (1, 6)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_restarts_leave_one_sign_in_of_the_command_line(world: World) -> None:
+    def tokens() -> list[str]:
+        found = world.api("GET", "/me/tokens")["tokens"]
+        return [one["id"] for one in found if one["name"].startswith("command line")]
+
+    before = tokens()
+    assert len(before) == 1
+    for _ in range(2):
+        world.control.stop()
+        world.start_control()
+    assert tokens() == before
+    world.wait_runner()

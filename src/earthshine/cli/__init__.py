@@ -17,6 +17,9 @@ COMMANDS: Final = {
     "session": ("earthshine.cli.session", "session"),
     "audit": ("earthshine.cli.audit", "audit"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
+    "login": ("earthshine.cli.login", "login"),
+    "logout": ("earthshine.cli.login", "logout"),
+    "token": ("earthshine.cli.token", "token"),
     "doctor": ("earthshine.cli.doctor", "doctor"),
     "openapi": ("earthshine.cli.openapi", "openapi"),
 }

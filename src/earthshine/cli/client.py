@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 import httpx
 
-from earthshine.cli import configuration
+from earthshine.cli import configuration, logins
 from earthshine.control.settings import ControlSettings
 from earthshine.net.pinning import BadPinError, client_context
 
@@ -54,10 +54,14 @@ class Access:
 
 
 def access() -> Access:
-    """From EARTHSHINE_URL, _TOKEN and _PIN, else from what the local server left."""
+    """From EARTHSHINE_URL, _TOKEN and _PIN, else from `earthshine login`, else from what the local
+    server left."""
     url, token = os.environ.get("EARTHSHINE_URL"), os.environ.get("EARTHSHINE_TOKEN")
     if url and token:
         return Access(url.rstrip("/"), token, os.environ.get("EARTHSHINE_PIN"))
+    kept = None if token else logins.load()
+    if kept is not None and url in (None, "", kept.url, kept.url + "/"):
+        return Access(kept.url, kept.token, os.environ.get("EARTHSHINE_PIN"))
     path = configuration.load(ControlSettings, "control", {}).state_dir / "cli.json"
     try:
         known = json.loads(path.read_text())
@@ -65,8 +69,8 @@ def access() -> Access:
         return Access(url or known["url"], token or known["token"], pin)
     except (OSError, ValueError, KeyError):
         fail(
-            "no server is known: start one with `earthshine up`, or set EARTHSHINE_URL and "
-            "EARTHSHINE_TOKEN",
+            "no server is known: start one with `earthshine up`, sign in to one with "
+            "`earthshine login`, or set EARTHSHINE_URL and EARTHSHINE_TOKEN",
             EXIT_UNAVAILABLE,
         )
 

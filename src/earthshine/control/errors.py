@@ -98,3 +98,10 @@ class DialFailedError(DomainError):
     def __init__(self, detail: str, *, stage: str, remedy: str | None = None) -> None:
         super().__init__(detail, remedy=remedy)
         self.stage = stage
+
+
+class ProviderError(DomainError):
+    """The sign-in provider cannot be reached, or what it says makes no sense."""
+
+    code = "provider-failed"
+    title = "The sign-in provider failed"

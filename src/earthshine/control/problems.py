@@ -22,6 +22,7 @@ from earthshine.control.errors import (
     InvalidRequestError,
     NotAllowedError,
     NotFoundError,
+    ProviderError,
     RunnerUnavailableError,
     SignInRequiredError,
     TooManyError,
@@ -42,6 +43,7 @@ STATUS: Final[dict[type[DomainError], int]] = {
     RunnerUnavailableError: 503,
     AuditUnavailableError: 503,
     DialFailedError: 502,
+    ProviderError: 502,
 }
 CLOSE_CODES: Final[dict[type[DomainError], int]] = {
     SignInRequiredError: 4001,

@@ -1,6 +1,7 @@
 """Every route of the application, and who may use it. A route that is new must be entered here."""
 
 import inspect
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
@@ -8,8 +9,15 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from earthshine.control.access import RULE, Access, Permission
+from earthshine.control.access import RULE, Access, Permission, Scope
+from earthshine.control.accounts.device_flow import DeviceFlowService
+from earthshine.control.accounts.oidc import OidcService
+from earthshine.control.accounts.passkeys import PasskeyService
+from earthshine.control.accounts.passwords import PasswordService
+from earthshine.control.accounts.people import PeopleService
 from earthshine.control.accounts.service import AccountService
+from earthshine.control.accounts.tickets import TicketService
+from earthshine.control.accounts.tokens import TokenService
 from earthshine.control.app import RunnerDoor
 from earthshine.control.audit.service import AuditService
 from earthshine.control.desktops.service import DesktopService
@@ -20,128 +28,22 @@ from earthshine.control.runners.service import RunnerService
 from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sharing.service import SharingService
+from tests.unit.control.route_table import (
+    ADMIN,
+    BODIES,
+    BODILESS,
+    DEVICE,
+    EXPECTED,
+    HTTP,
+    MEMBER,
+    OF_A_SESSION,
+    OPEN,
+    CREDENTIALS,
+    RUNNER,
+    ask,
+)
 from tests.unit.control.world import exited, output
 
-SIGN_IN = "sign-in"  # 401, or close 4001, without credentials
-OWN = "own"  # the same, and 404 for a session that is somebody else's
-OPEN = "open"  # for everybody
-RUNNER = "runner"  # a runner's token
-DEVICE = "device"  # a device's signature in the body; a person's sign-in is of no use
-
-S = "/api/v1/sessions/{session_id}"
-R = "/api/v1/runners/{runner_id}"
-EXPECTED = {
-    ("POST", "/api/v1/sign-in"): OPEN,
-    ("POST", "/api/v1/sign-out"): SIGN_IN,
-    ("GET", "/api/v1/me"): SIGN_IN,
-    ("POST", "/api/v1/sign-in-codes"): SIGN_IN,
-    ("GET", "/api/v1/runners"): SIGN_IN,
-    ("GET", "/api/v1/runners/{runner_id}"): SIGN_IN,
-    ("GET", "/api/v1/runners/{runner_id}/folders"): SIGN_IN,
-    ("PATCH", "/api/v1/runners/{runner_id}"): SIGN_IN,
-    ("DELETE", "/api/v1/runners/{runner_id}"): SIGN_IN,
-    ("POST", "/api/v1/runners/{runner_id}/revoke"): SIGN_IN,
-    ("POST", "/api/v1/pairings"): SIGN_IN,
-    ("GET", "/api/v1/pairings"): SIGN_IN,
-    ("GET", "/api/v1/pairings/{pairing_id}"): SIGN_IN,
-    ("POST", "/api/v1/pairings/{pairing_id}/confirm"): SIGN_IN,
-    ("POST", "/api/v1/pairings/{pairing_id}/refuse"): SIGN_IN,
-    ("POST", "/api/clients/challenge"): OPEN,
-    ("POST", "/api/clients/pair"): DEVICE,
-    ("POST", "/api/clients/pair/collect"): DEVICE,
-    ("POST", "/api/clients/session"): DEVICE,
-    ("POST", "/api/clients/unpair"): DEVICE,
-    ("POST", "/api/v1/sessions"): SIGN_IN,
-    ("GET", "/api/v1/sessions"): SIGN_IN,
-    ("GET", S): OWN,
-    ("PATCH", S): OWN,
-    ("DELETE", S): OWN,
-    ("POST", S + "/prompt"): OWN,
-    ("POST", S + "/input"): OWN,
-    ("POST", S + "/interrupt"): OWN,
-    ("POST", S + "/stop"): OWN,
-    ("POST", S + "/kill"): OWN,
-    ("POST", S + "/resize"): OWN,
-    ("GET", S + "/events"): OWN,
-    ("GET", S + "/events/stream"): OWN,
-    ("POST", S + "/previews"): OWN,
-    ("GET", S + "/previews"): OWN,
-    ("DELETE", S + "/previews/{preview_id}"): OWN,
-    ("GET", S + "/connection-methods"): OWN,
-    ("DELETE", S + "/desktop"): OWN,
-    ("WS", S + "/desktop"): OWN,
-    ("GET", S + "/shares"): OWN,
-    ("PUT", S + "/shares/{person_id}"): OWN,
-    ("DELETE", S + "/shares/{person_id}"): OWN,
-    ("POST", S + "/links"): OWN,
-    ("DELETE", S + "/links/{link_id}"): OWN,
-    ("POST", "/api/v1/follow-link"): OPEN,
-    ("GET", S + "/audit"): OWN,
-    ("GET", "/api/v1/audit"): SIGN_IN,
-    ("GET", "/api/v1/audit/verification"): SIGN_IN,
-    ("GET", "/api/v1/audit/export"): SIGN_IN,
-    ("GET", "/api/v1/me/secrets"): SIGN_IN,
-    ("PUT", "/api/v1/me/secrets/{name}"): SIGN_IN,
-    ("DELETE", "/api/v1/me/secrets/{name}"): SIGN_IN,
-    ("GET", R + "/secrets"): SIGN_IN,
-    ("PUT", R + "/secrets/{name}"): SIGN_IN,
-    ("DELETE", R + "/secrets/{name}"): SIGN_IN,
-    ("WS", S + "/feed"): OWN,
-    ("WS", "/api/v1/updates"): SIGN_IN,
-    ("WS", RunnerDoor.PATH): RUNNER,
-    ("WS", "/api/v1/revdial"): RUNNER,
-    ("GET", "/api/v1/openapi.json"): OPEN,
-    ("GET", "/healthz"): OPEN,
-    ("GET", "/readyz"): OPEN,
-    ("GET", "/metrics"): OPEN,
-    ("GET", "/"): OPEN,
-    ("GET", "/sessions/{rest}"): OPEN,
-    ("GET", "/runners"): OPEN,
-    ("GET", "/settings"): OPEN,
-    ("GET", "/{name}"): OPEN,
-    ("GET", "/{rest}"): OPEN,
-    ("*", "/assets"): OPEN,
-}
-BODIES = {
-    ("POST", "/api/v1/sign-in"): {"code": "x"},
-    ("POST", "/api/v1/sign-in-codes"): {},
-    ("POST", "/api/v1/sessions"): {},
-    ("PATCH", S): {"title": "new"},
-    ("POST", S + "/prompt"): {"text": "hi"},
-    ("POST", S + "/input"): {"data": "aGk="},
-    ("POST", S + "/interrupt"): {},
-    ("POST", S + "/stop"): {},
-    ("POST", S + "/kill"): {},
-    ("POST", S + "/resize"): {"cols": 80, "rows": 24},
-    ("POST", S + "/previews"): {"port": 3000},
-    ("PUT", S + "/shares/{person_id}"): {"role": "viewer"},
-    ("POST", S + "/links"): {"role": "viewer", "expiresIn": 60},
-    ("POST", "/api/v1/follow-link"): {"code": "x", "name": "x"},
-    ("POST", "/api/v1/pairings"): {},
-    ("POST", "/api/v1/pairings/{pairing_id}/confirm"): {"fingerprint": "x"},
-    ("POST", "/api/v1/pairings/{pairing_id}/refuse"): {},
-    ("POST", "/api/v1/runners/{runner_id}/revoke"): {},
-    ("PATCH", "/api/v1/runners/{runner_id}"): {"name": "box"},
-    ("POST", "/api/clients/challenge"): {},
-    ("POST", "/api/clients/pair"): {"code": "x", "key": "A" * 43, "signature": "A" * 86},
-    ("POST", "/api/clients/pair/collect"): {
-        "pairingId": "nosuchpairing",
-        "challenge": "x",
-        "signature": "A" * 86,
-    },
-    ("POST", "/api/clients/session"): {
-        "runnerId": "runner0001",
-        "token": "x",
-        "challenge": "x",
-        "signature": "A" * 86,
-    },
-    ("POST", "/api/clients/unpair"): {
-        "runnerId": "runner0001",
-        "challenge": "x",
-        "signature": "A" * 86,
-    },
-}
-HTTP = [key for key in EXPECTED if key[0] not in ("WS", "*")]
 
 
 def routes(app):
@@ -180,25 +82,7 @@ async def test_every_route_has_an_expectation(here):
 
 
 def test_every_http_route_with_a_body_has_one_here():
-    assert {key for key in HTTP if key[0] in ("POST", "PATCH")} - set(BODIES) == {
-        ("POST", "/api/v1/sign-out")
-    }
-
-
-PLACES = {
-    "runner_id": "runner0001",
-    "preview_id": "p",
-    "pairing_id": "nosuchpairing",
-    "person_id": "p",
-    "link_id": "l",
-    "rest": "x",
-    "name": "theme.js",
-}
-
-
-def ask(client, method, template, session_id="nosuchsession"):
-    path = template.format(session_id=session_id, **PLACES)
-    return client.request(method, path, json=BODIES.get((method, template)))
+    assert {key for key in HTTP if key[0] in ("POST", "PUT", "PATCH")} - set(BODIES) == BODILESS
 
 
 @pytest.mark.parametrize("credentials", ["none", "wrong", "cookie", "basic", "url"])
@@ -212,26 +96,39 @@ async def test_who_is_not_signed_in_gets_401_from_every_protected_route(here, ru
     params = {"token": here.member.token} if credentials == "url" else {}
     async with here.anonymous(headers=headers, params=params) as client:
         for method, path in HTTP:
-            answer = await ask(client, method, path, session_id)
-            if EXPECTED[method, path] in (SIGN_IN, OWN):
+            answer = await ask(client, method, path, session_id=session_id)
+            rule = EXPECTED[method, path]
+            if rule not in (OPEN, CREDENTIALS, DEVICE):
                 assert answer.status_code == 401, (method, path, answer.text)
                 assert answer.json()["code"] == "sign-in-required"
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.headers["www-authenticate"] == "Bearer"
-            elif EXPECTED[method, path] == DEVICE:
+            elif rule == DEVICE:
                 assert answer.status_code in (401, 410, 422), (method, path, answer.text)
                 assert answer.json()["code"] != "sign-in-required"
             else:
                 assert answer.status_code not in (401, 500), (method, path)
 
 
+async def test_a_token_without_the_scope_gets_403(here):
+    tokens = here.plane.people.tokens
+    made = await tokens.make(here.owner.actor, "reads", [Scope.READ], 1)
+    async with here.anonymous(headers={"authorization": f"Bearer {made.token}"}) as client:
+        assert (await client.get("/api/v1/sessions")).status_code == 200
+        for method, path in HTTP:
+            wanted = EXPECTED[method, path]
+            if wanted == ADMIN or (wanted == MEMBER and path.startswith("/api/v1/me")):
+                answer = await ask(client, method, path)
+                assert answer.status_code == 403, (method, path, answer.text)
+
+
 async def test_a_session_that_is_not_yours_is_not_there(here, runner):
     session_id = await runner.run_session(here.member)
     for method, path in HTTP:
-        if EXPECTED[method, path] != OWN:
+        if EXPECTED[method, path] not in OF_A_SESSION:
             continue
-        foreign = await ask(here.other.http, method, path, session_id)
-        missing = await ask(here.other.http, method, path, "nosuchsession")
+        foreign = await ask(here.other.http, method, path, session_id=session_id)
+        missing = await ask(here.other.http, method, path, session_id="nosuchsession")
         expected = 404
         assert foreign.status_code == missing.status_code == expected, (method, path, foreign.text)
         assert foreign.json() == missing.json(), "whether it exists is not told"
@@ -289,16 +186,31 @@ async def test_the_sockets_are_where_the_table_says(here, runner):
 
 INTERNAL = {
     # Before there is an actor, or for the server itself.
-    (AccountService, "ensure_owner"),
     (AccountService, "name"),
     (AccountService, "issue_code"),
     (AccountService, "issue_token"),
+    (AccountService, "local_token"),
     (AccountService, "redeem"),
     (AccountService, "authenticate"),
     (SecretService, "remove_all_of"),
     # After a rule was asked.
     (SecretService, "for_session"),
     (SecretService, "masking"),
+    (PeopleService, "ensure_owner"),
+    (PeopleService, "purge_guests"),
+    (PasswordService, "sign_in"),
+    (PasskeyService, "challenge"),
+    (PasskeyService, "second_factor"),
+    (PasskeyService, "sign_in"),
+    (OidcService, "start"),
+    (OidcService, "finish"),
+    (DeviceFlowService, "start"),
+    (DeviceFlowService, "collect"),
+    (TicketService, "take"),
+    # For other services, after a rule was asked.
+    (PeopleService, "add_guest"),
+    (PeopleService, "sign_in_guest"),
+    (PeopleService, "end_sign_ins"),
     (SessionService, "channel"),
     (SessionService, "view"),
     (SessionService, "review"),
@@ -328,6 +240,13 @@ SERVICES = (
     DeviceService,
     AuditService,
     SecretService,
+    PeopleService,
+    PasswordService,
+    PasskeyService,
+    OidcService,
+    TokenService,
+    DeviceFlowService,
+    TicketService,
 )
 
 

@@ -33,7 +33,7 @@ class Hasher:
 
     async def hash(self, password: str) -> str:
         """A hash to keep. Raises TooManyError."""
-        return await self._in_turn(self._argon2.hash, normal(password))
+        return await self._in_turn(self._argon2.hash, _bytes(password))
 
     async def verify(self, kept: str | None, password: str) -> bool:
         """Whether this is the password; without a hash it takes as long, and is not.
@@ -41,21 +41,21 @@ class Hasher:
         Raises TooManyError where too many wait already.
         """
         if kept is None:
-            await self._in_turn(self._verify_dummy, normal(password))
+            await self._in_turn(self._verify_dummy, _bytes(password))
             return False
-        return await self._in_turn(self._verify, kept, normal(password))
+        return await self._in_turn(self._verify, kept, _bytes(password))
 
     def is_outdated(self, kept: str) -> bool:
         """Whether it was made with other parameters than new ones are."""
         return self._argon2.check_needs_rehash(kept)
 
-    def _verify(self, kept: str, password: str) -> bool:
+    def _verify(self, kept: str, password: bytes) -> bool:
         try:
             return self._argon2.verify(kept, password)
         except (VerificationError, InvalidHashError):
             return False
 
-    def _verify_dummy(self, password: str) -> bool:
+    def _verify_dummy(self, password: bytes) -> bool:
         if self._dummy is None:
             self._dummy = self._argon2.hash(new_secret())
         return self._verify(self._dummy, password)
@@ -80,3 +80,7 @@ def normal(password: str) -> str:
     """The same for all ways to type it (RFC 8265, 4.2: NFC, one kind of space)."""
     spaced = "".join(" " if unicodedata.category(c) == "Zs" else c for c in password)
     return unicodedata.normalize("NFC", spaced)
+
+
+def _bytes(password: str) -> bytes:
+    return normal(password).encode("utf-8", "surrogatepass")

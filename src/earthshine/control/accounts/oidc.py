@@ -19,7 +19,7 @@ from earthshine.control.access import Access, Actor, Permission, Role, permits
 from earthshine.control.accounts import names
 from earthshine.control.accounts.digests import digest, new_secret
 from earthshine.control.accounts.models import OidcIdentityRow, Person
-from earthshine.control.accounts.oidc_provider import Provider, ProviderError
+from earthshine.control.accounts.oidc_provider import Provider
 from earthshine.control.accounts.pending import Pending
 from earthshine.control.accounts.sign_ins import BROWSER_LIFE, SignedIn, SignIns, require_whole
 from earthshine.control.accounts.store import PeopleStore
@@ -31,6 +31,7 @@ from earthshine.control.errors import (
     GoneError,
     NotAllowedError,
     NotFoundError,
+    ProviderError,
 )
 from earthshine.control.settings import OidcSettings
 from earthshine.control.throttle import Check, Throttle

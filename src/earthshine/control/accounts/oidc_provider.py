@@ -25,7 +25,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from earthshine.control.errors import DomainError
+from earthshine.control.errors import ProviderError
 from earthshine.control.settings import OidcSettings, is_loopback
 
 with warnings.catch_warnings():
@@ -46,13 +46,6 @@ ALGORITHMS: Final = frozenset(
     ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 )
 """Public-key signatures only: a provider's answer must prove that it is the provider's."""
-
-
-class ProviderError(DomainError):
-    """The provider cannot be reached, or what it says makes no sense."""
-
-    code = "provider"
-    title = "The sign-in provider failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +143,8 @@ class Provider:
                 "The provider's answer is not valid.",
                 remedy="Check the clocks of both servers, and the client id.",
             ) from None
-        if not isinstance(claims["sub"], str) or not 1 <= len(claims["sub"]) <= 255:
+        subject = claims["sub"]
+        if not (isinstance(subject, str) and subject.isascii() and 1 <= len(subject) <= 255):
             raise ProviderError("The provider did not say who you are.")
         return dict(claims)
 

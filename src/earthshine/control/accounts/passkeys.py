@@ -200,7 +200,9 @@ class PasskeyService:
 
     async def _known(self, credential: dict[str, Any]) -> Row[Any] | None:
         credential_id = credential.get("id")
-        if not isinstance(credential_id, str) or _too_large(credential):
+        if not isinstance(credential_id, str) or not credential_id.isascii():
+            return None
+        if _too_large(credential):
             return None
         query = select(PasskeyRow.__table__).where(PasskeyRow.credential_id == credential_id)
         async with self._database.read() as connection:

@@ -291,10 +291,10 @@ class PeopleService:
                 await connection.execute(
                     update(Person).where(Person.id == person_id).values(**values)
                 )
-        if values:
+        if values.get("disabled"):
+            await self._shut_out(person_id)
+        elif values:
             await self._sign_ins.changed(person_id)
-            if disabled:
-                await self._shut_out(person_id)
         for event, now_role in events:
             await self._trail.record(event, actor, subject=person_id, details={"role": now_role})
         return await self._one(person_id)
@@ -319,7 +319,6 @@ class PeopleService:
                     password_hash=None,
                 )
             )
-        await self._sign_ins.changed(person_id)
         await self._shut_out(person_id)
         for told in self.on_removed:
             await told(person_id)

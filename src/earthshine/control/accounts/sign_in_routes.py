@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from earthshine.control import problems
 from earthshine.control.accounts.http import (
     me_of,
     parts,
@@ -91,7 +92,7 @@ async def sign_in_with_oidc(request: Request) -> Response:
     try:
         start = await parts(request).oidc.start(public_url)
     except DomainError as error:
-        return HTMLResponse(refusal(error), status_code=503)
+        return HTMLResponse(refusal(error), problems.of(error).status)
     response = RedirectResponse(start.url, 303)
     set_flow_cookie(request, response, start)
     return response
@@ -120,7 +121,7 @@ async def oidc_callback(
     try:
         signed_in = await parts(request).oidc.finish(callback)
     except DomainError as problem:
-        response = HTMLResponse(refusal(problem), status_code=403)
+        response = HTMLResponse(refusal(problem), problems.of(problem).status)
     else:
         response = RedirectResponse("/settings" if signed_in is None else "/", 303)
         if signed_in is not None:

@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 from earthshine.control.credentials import CurrentActor, current_actor
 from earthshine.control.errors import DomainError
 from earthshine.control.problems import close_code
+from earthshine.control.sessions.channel import Viewer
 from earthshine.control.sessions.feed import open_feed
 from earthshine.control.sessions.schemas import (
     Accepted,
@@ -175,9 +176,17 @@ async def stream_events(
     role = await service.role(actor, session_id)
     cursor = int(last_event_id) if last_event_id else after
 
+    viewer = Viewer(actor, role)
+
+    def end() -> None:
+        viewer.put_out.set()
+        viewer.changed.set()
+
     async def body() -> AsyncIterator[bytes]:
-        async for part in server_sent_events(service, channel, actor, role, cursor, _view):
-            yield part
+        with contextlib.suppress(DomainError), request.app.state.sign_ins.stream(actor, end):
+            await current_actor(request)  # may have signed out since, while nothing would tell
+            async for part in server_sent_events(service, channel, viewer, cursor, _view):
+                yield part
 
     return StreamingResponse(
         body(),

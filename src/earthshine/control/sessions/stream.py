@@ -21,13 +21,13 @@ PAGE: Final = 256 * 1024
 async def server_sent_events(
     service: SessionService,
     channel: Channel,
-    actor: Actor,
-    role: SessionRole,
+    viewer: Viewer,
     cursor: int,
     view: Callable[[Event], EventView],
 ) -> AsyncIterator[bytes]:
-    """Entries behind `cursor`, then those to come; ends when the session's log has ended."""
-    viewer = Viewer(actor, role)
+    """Entries behind `cursor`, then those to come; ends when the session's log has ended, and when
+    the `viewer` is put out and told that something changed.
+    """
     channel.viewers.add(viewer)
     try:
         yield b": earthshine\n\n"

@@ -8,14 +8,17 @@ from sqlalchemy import text
 from earthshine.control.db.engine import Database
 
 THEN = "'2026-01-01 00:00:00.000000'"
+SESSION = (
+    "INSERT INTO sessions (id, owner_id, runner_id, title, agent, command, prompt, folder, state, "
+    "cols, rows, last_seq, log_bytes, created_at) "
+    f"VALUES ('x', 'a', 'r', '', '', '[]', '', '', 'exited', 1, 1, 0, 0, {THEN})"
+)
 FIRST = [
     f"INSERT INTO people VALUES ('a', 'Anna', 1, {THEN}), ('b', 'anna', 0, {THEN})",
     f"INSERT INTO people VALUES ('c', 'ben', 0, {THEN})",
     f"INSERT INTO sign_ins VALUES ('s', 'hash', 'a', 'token', {THEN}, {THEN})",
     f"INSERT INTO runners VALUES ('r', '', '', '', '', '', '[]', {THEN}, {THEN})",
-    "INSERT INTO sessions (id, owner_id, runner_id, title, agent, command, prompt, folder, state, "
-    "cols, rows, last_seq, log_bytes, created_at) "
-    f"VALUES ('x', 'a', 'r', '', '', '[]', '', '', 'exited', 1, 1, 0, 0, {THEN})",
+    SESSION,
 ]
 
 
