@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "serve": ("earthshine.cli.serve", "serve"),
     "runner": ("earthshine.cli.runner", "runner"),
     "policy": ("earthshine.cli.policy", "policy"),
+    "pair": ("earthshine.cli.pair", "pair"),
     "session": ("earthshine.cli.session", "session"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
     "doctor": ("earthshine.cli.doctor", "doctor"),
