@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "serve": ("earthshine.cli.serve", "serve"),
     "runner": ("earthshine.cli.runner", "runner"),
     "policy": ("earthshine.cli.policy", "policy"),
+    "pair": ("earthshine.cli.pair", "pair"),
     "session": ("earthshine.cli.session", "session"),
     "audit": ("earthshine.cli.audit", "audit"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),

@@ -28,6 +28,8 @@ from earthshine.net.backoff import Backoff
 from earthshine.net.pinning import PinMismatchError
 from earthshine.protocols import envelope
 from earthshine.protocols.envelope import (
+    CHALLENGE_HEADER,
+    CLOSE_REVOKED,
     MAX_MESSAGE,
     VERSION,
     Ack,
@@ -50,6 +52,8 @@ from earthshine.protocols.envelope import (
     Status,
 )
 from earthshine.protocols.link import Link, Role, refusal
+from earthshine.runner.identity.record import CredentialsEndedError
+from earthshine.runner.identity.session import DeviceSession
 from earthshine.runner.sessions.held import HeldSession
 from earthshine.runner.sessions.keeper import SessionKeeper
 
@@ -84,8 +88,13 @@ class DialHome:
         obey: Callable[[str | None, ControlPayload], None],
         *,
         ssl_context: ssl.SSLContext | None = None,
+        device: DeviceSession | None = None,
     ) -> None:
-        """`ssl_context` decides which server is taken, for an https address."""
+        """`ssl_context` decides which server is taken, for an https address.
+
+        With `device` a paired runner says who it is in its first message, not in a header.
+        """
+        self._device = device
         self._url = websocket_url(url)
         self._ssl = (ssl_context or True) if self._url.startswith("wss:") else None
         self._runner_id = runner_id
@@ -104,9 +113,10 @@ class DialHome:
         keeper.on_condition = self._condition_changed
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Raises CredentialsEndedError when coming back is of no use."""
         backoff = Backoff(random.random)
         while True:
+            ended: CredentialsEndedError | None = None
             try:
                 await self._connect_and_serve(backoff)
             except* (
@@ -117,10 +127,16 @@ class DialHome:
                 InvalidURI,
             ) as group:
                 reason = _words(group.exceptions[0])
+                ended = _revocation(group.exceptions[0])
             except* EnvelopeError as group:
                 reason = _words(group.exceptions[0])
+            except* CredentialsEndedError as group:
+                reason = _words(group.exceptions[0])
+                ended = CredentialsEndedError(reason, for_good=_is_for_good(group))
             else:
                 reason = "the control plane closed the connection"
+            if ended is not None:
+                raise ended
             wait = backoff.next()
             log.warning(
                 "not connected to the control plane: %s; trying again",
@@ -146,12 +162,14 @@ class DialHome:
         await self.send(Control(client_id=self._runner_id, session_id=session_id, payload=payload))
 
     async def _connect_and_serve(self, backoff: Backoff) -> None:
+        headers = {"Earthshine-Runner": self._runner_id}
+        if self._device is None:
+            headers["Authorization"] = self._authorization()
+        else:
+            await self._device.ready()
         async with connect(
             self._url,
-            additional_headers={
-                "Authorization": self._authorization(),
-                "Earthshine-Runner": self._runner_id,
-            },
+            additional_headers=headers,
             ssl=self._ssl,
             user_agent_header=f"earthshine/{__version__}",
             compression=None,
@@ -169,12 +187,16 @@ class DialHome:
                 async with asyncio.TaskGroup() as tasks:
                     self._tasks = tasks
                     watchdog = tasks.create_task(self._heartbeat(connection, link))
+                    if self._device is not None:
+                        await self.send(self._device.first_message(_challenge(connection)))
                     await self.send(await asyncio.to_thread(self._hello))
                     await self._receive(connection, link, tasks, backoff)
                     watchdog.cancel()
                     raise ConnectionError("the control plane closed the connection")
             finally:
                 self._connection = self._link = self._pumps = self._tasks = None
+                if self._device is not None:
+                    self._device.discard()  # a control plane that restarted does not know it
 
     def _hello(self) -> Hello:
         return Hello(
@@ -318,6 +340,33 @@ def websocket_url(url: str) -> str:
     if parts.username or parts.password:
         raise ValueError("credentials do not belong into the address")
     return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + PATH, "", ""))
+
+
+def _challenge(connection: ClientConnection) -> str:
+    answer = connection.response
+    challenge = answer.headers.get(CHALLENGE_HEADER) if answer is not None else None
+    if not challenge:
+        raise ConnectionError("the control plane gave no challenge to sign: is it an older one?")
+    return challenge
+
+
+def _revocation(error: BaseException) -> CredentialsEndedError | None:
+    """What a broken connection says about coming back."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    closed = isinstance(error, ConnectionClosed) and error.rcvd is not None
+    revoked = closed and error.rcvd.code == CLOSE_REVOKED  # type: ignore[attr-defined]
+    if isinstance(error, InvalidStatus):
+        body = bytes(error.response.body or b"")
+        revoked = error.response.status_code == 403 and b'"device-revoked"' in body
+    return CredentialsEndedError("this runner was revoked", for_good=True) if revoked else None
+
+
+def _is_for_good(group: BaseExceptionGroup[CredentialsEndedError]) -> bool:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return isinstance(error, CredentialsEndedError) and error.for_good
 
 
 def _tune(connection: ClientConnection) -> None:

@@ -7,9 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from earthshine.net.relay import Relay
@@ -18,71 +16,52 @@ from earthshine.protocols.envelope import AgentOffer, ControlPayload
 from earthshine.protocols.revdial import Destination, Dial, DialFailed, DialSpares
 from earthshine.runner.agents.catalog import AgentCatalog
 from earthshine.runner.commands import Commands
+from earthshine.runner.credentials import (
+    PAIR_AGAIN,
+    Credentials,
+    RunnerConfigurationError,
+    RunnerNotTakenError,
+    credentials,
+    identity_store,
+)
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
+from earthshine.runner.identity.record import CredentialsEndedError
 from earthshine.runner.policy.file import PolicyInForce
 from earthshine.runner.policy.rules import PolicyError
 from earthshine.runner.sessions.keeper import SessionKeeper
 from earthshine.runner.settings import RunnerSettings
-from earthshine.runner.trust import TrustError, connection_context
 
 LOOK_AGAIN: Final = 60.0
 """Seconds between looks for newly installed agents."""
 log = logging.getLogger(__name__)
 
 
-class RunnerConfigurationError(Exception):
-    """The runner cannot start as it is configured; the message says what to do."""
-
-
-def runner_id(state: Path) -> str:
-    """This runner's id, made at its first start."""
-    path = state / "runner-id"
-    with contextlib.suppress(FileNotFoundError):
-        known = path.read_text().strip()
-        if known:
-            return known
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = uuid.uuid4().hex
-    path.write_text(fresh + "\n")
-    return fresh
-
-
-def read_token(settings: RunnerSettings) -> str:
-    """The static runner token. Raises RunnerConfigurationError."""
-    if settings.token is not None:
-        return settings.token.get_secret_value()
-    if settings.token_file is None:
-        raise RunnerConfigurationError(
-            "no runner token: set EARTHSHINE_RUNNER_TOKEN_FILE to a file that holds it "
-            "(the control plane's `earthshine serve` says where its own is)"
-        )
-    try:
-        mode = settings.token_file.stat().st_mode
-        token = settings.token_file.read_text().strip()
-    except OSError as error:
-        raise RunnerConfigurationError(
-            f"the token file {settings.token_file} cannot be read: {error.strerror}"
-        ) from None
-    if mode & 0o077:
-        raise RunnerConfigurationError(
-            f"others can read the token file: run `chmod 600 {settings.token_file}`"
-        )
-    if not token:
-        raise RunnerConfigurationError(f"the token file {settings.token_file} is empty")
-    return token
-
-
 async def run(settings: RunnerSettings) -> None:
     """Until SIGTERM or SIGINT. The agents go on. Raises RunnerConfigurationError."""
-    identity = runner_id(settings.state_dir)
-    token = read_token(settings)
+    who = await asyncio.to_thread(credentials, settings)
+    ended: BaseException | None = None
     try:
-        tls = await asyncio.to_thread(connection_context, settings)
+        await _run(settings, who)
+    except* CredentialsEndedError as group:
+        ended = group
+    finally:
+        if who.client is not None:
+            await who.client.close()
+    while isinstance(ended, BaseExceptionGroup):
+        ended = ended.exceptions[0]
+    if isinstance(ended, CredentialsEndedError):
+        if ended.for_good:
+            await asyncio.to_thread(identity_store(settings).end, str(ended))
+        raise RunnerNotTakenError(f"{who.url} does not take this runner: {ended}. {PAIR_AGAIN}")
+
+
+async def _run(settings: RunnerSettings, who: Credentials) -> None:
+    try:
         policy = await asyncio.to_thread(
             PolicyInForce, settings.policy, required=settings.policy_file is not None
         )
-    except (TrustError, PolicyError) as error:
+    except PolicyError as error:
         raise RunnerConfigurationError(str(error)) from None
     catalog = AgentCatalog(settings.programs)
     keeper = SessionKeeper(
@@ -111,14 +90,15 @@ async def run(settings: RunnerSettings) -> None:
                 commands.obey(session_id, payload)
 
             home = DialHome(
-                settings.url,
-                identity,
-                settings.name,
-                lambda: f"Bearer {token}",
+                who.url,
+                who.runner_id,
+                who.name,
+                lambda: f"Bearer {who.token}",
                 keeper,
                 offers,
                 obey,
-                ssl_context=tls,
+                ssl_context=who.tls,
+                device=who.device,
             )
 
             def permits(destination: Destination) -> bool:
@@ -129,8 +109,8 @@ async def run(settings: RunnerSettings) -> None:
                 await home.send_control(failure)
 
             back = DialBack(
-                Endpoint(settings.url, ssl_context=tls),
-                lambda: f"Bearer {identity}.{token}",
+                Endpoint(who.url, ssl_context=who.tls),
+                who.dial_back,
                 relay,
                 report,
                 policy=permits,
@@ -155,7 +135,9 @@ async def run(settings: RunnerSettings) -> None:
                 tasks.create_task(_look_for_agents(offers, home, look)),
                 tasks.create_task(policy.watch()),
             ]
-            log.info("runner started", extra={"runner": identity, "pid": os.getpid()})
+            if who.device is not None:
+                background.append(tasks.create_task(who.device.keep_fresh()))
+            log.info("runner started", extra={"runner": who.runner_id, "pid": os.getpid()})
             await stop.wait()
             log.info("runner stops; its agents go on")
             for task in background:

@@ -40,6 +40,8 @@ class RunnerSettings(BaseSettings):
     token: SecretStr | None = None
     token_file: Path | None = None
     """The static runner token, from the environment or from a file that only its owner can read."""
+    identity_store: Literal["auto", "keyring", "file"] = "auto"
+    """Where pairing keeps key and tokens: the keychain if there is one that works, else a file."""
     state_dir: Path = Field(default_factory=lambda: user_state_path("earthshine") / "runner")
     data_dir: Path = Field(default_factory=lambda: user_data_path("earthshine"))
     programs: dict[str, str] = Field(default_factory=dict)
