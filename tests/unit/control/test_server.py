@@ -10,6 +10,7 @@ import socket
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from earthshine.control import server, tls
 from earthshine.control.certificates import self_made
@@ -19,6 +20,7 @@ from earthshine.control.server import (
     ServerConfigurationError,
     listen,
     runner_token,
+    secrets_key,
     write_secret,
 )
 from earthshine.control.settings import ControlSettings
@@ -190,3 +192,47 @@ def test_a_secret_is_written_whole_or_not(tmp_path, monkeypatch):
     assert path.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in path.parent.iterdir()] == ["secret"]
     assert server.BACKLOG > 0
+
+
+# --- the key for secrets -------------------------------------------------------------------------
+
+KEY = bytes(range(32))
+
+
+def test_a_key_for_secrets_is_made_once_and_for_us_alone(settings):
+    first = secrets_key(settings)
+    path = settings.state_dir / "secrets-key"
+    assert len(first) == 32
+    assert secrets_key(settings) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_from_the_environment_or_a_file_elsewhere(settings, tmp_path):
+    path = tmp_path / "key"
+    path.write_text(KEY.hex())
+    path.chmod(0o600)
+    assert secrets_key(settings.model_copy(update={"secrets_key_file": path})) == KEY
+    given = settings.model_copy(update={"secrets_key": SecretStr(KEY.hex())})
+    assert secrets_key(given) == KEY
+    assert not (settings.state_dir / "secrets-key").exists()
+    assert KEY.hex() not in repr(given)
+
+
+def test_a_configured_key_that_is_missing_open_to_others_or_no_key(settings, tmp_path):
+    path = tmp_path / "key"
+    elsewhere = settings.model_copy(update={"secrets_key_file": path})
+    with pytest.raises(ServerConfigurationError, match="cannot be read"):
+        secrets_key(elsewhere)
+    assert not path.exists(), "a new one would open nothing"
+    path.write_text(KEY.hex())
+    path.chmod(0o644)
+    with pytest.raises(ServerConfigurationError, match="chmod 600"):
+        secrets_key(elsewhere)
+    path.write_text("not-a-key")
+    path.chmod(0o600)
+    with pytest.raises(ServerConfigurationError, match="openssl rand") as caught:
+        secrets_key(elsewhere)
+    assert "not-a-key" not in str(caught.value)
+    given = settings.model_copy(update={"secrets_key": SecretStr("short")})
+    with pytest.raises(ServerConfigurationError, match="EARTHSHINE_SECRETS_KEY"):
+        secrets_key(given)

@@ -180,7 +180,7 @@ class DatabaseTrail:
         self.failure = f"the audit log cannot be written: {words}"
 
     async def _write(self, batch: list[_Waiting]) -> None:
-        async with self._database.write() as connection:
+        async with self._database.write(durable=True) as connection:
             # Of several servers on one database, one appends at a time. SQLite has one writer.
             query = select(AuditHeadRow.seq, AuditHeadRow.hash).with_for_update()
             last = (await connection.execute(query)).first()

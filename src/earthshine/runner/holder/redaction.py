@@ -62,7 +62,7 @@ class Redactor:
         out: list[bytes] = []
         start = 0
         held = self._beginning(data, 0)
-        while (match := self._pattern.search(data, start)) is not None and match.start() < held:
+        while (match := self._search(data, start)) is not None and match.start() < held:
             self._copy(out, data, start, match.start())
             self._hide(out, match)
             start = match.end()
@@ -87,6 +87,12 @@ class Redactor:
         else:
             self._shown = len(data)
         return b"".join(out)
+
+    def _search(self, data: bytes, start: int) -> re.Match[bytes] | None:
+        """The next secret. Output seldom has one: looking for each is faster than for any."""
+        if not any(data.find(value, start) >= 0 for value in self._values):
+            return None
+        return self._pattern.search(data, start)
 
     def _copy(self, out: list[bytes], data: bytes, start: int, end: int) -> None:
         out.append(data[max(start, self._shown) : end])

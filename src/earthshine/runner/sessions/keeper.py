@@ -145,14 +145,15 @@ class SessionKeeper:
             raise StartRefusedError("agent-missing", error.detail, error.remedy) from None
         except OSError as error:
             raise _storage_refused(error) from None
+        secrets = command.environment
+        environment = self._agent_environment(session_id, secrets, launch.environment)
+        redact = [name for name in secrets if environment[name] == secrets[name]]
         spec = HolderSpec(
             session_id=session_id,
             agent=command.agent,
             argv=launch.argv,
             folder=str(place.folder),
-            environment=self._agent_environment(
-                session_id, command.environment, launch.environment
-            ),
+            environment=environment,
             cols=command.cols,
             rows=command.rows,
             interrupt=launch.interrupt,
@@ -165,7 +166,7 @@ class SessionKeeper:
             branch=place.branch,
             spool_limit=self._spool_limit,
             overflow=self._overflow,
-            redact=sorted(command.environment) if self._redact_secrets else [],
+            redact=redact if self._redact_secrets else [],
         )
         try:
             answer = await _spawn_holder(folder, spec)

@@ -305,6 +305,6 @@ async def test_few_exports_at_once(here, monkeypatch):
     await anext(first)
     for path in ("/export", "/verification"):
         assert (await here.owner.http.get(A + path)).status_code == 429
-    await first.aclose()  # type: ignore[attr-defined]
+    await first.aclose()
     for path in ("/export", "/verification"):
         assert (await here.owner.http.get(A + path)).status_code == 200

@@ -221,8 +221,8 @@ async def test_the_head_is_noted_in_the_servers_log(database, caplog, monkeypatc
     trail.stop()
     await running
     noted = [r for r in caplog.records if r.getMessage().startswith("audit log head")]
-    assert [r.when for r in (noted[0], noted[-1])] == ["start", "stop"]  # type: ignore[attr-defined]
-    assert "hourly" in {r.when for r in noted}  # type: ignore[attr-defined]
+    assert [r.when for r in (noted[0], noted[-1])] == ["start", "stop"]
+    assert "hourly" in {r.when for r in noted}
 
 
 # --- the database refuses ------------------------------------------------------------------------

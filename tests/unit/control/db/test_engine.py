@@ -134,3 +134,14 @@ async def test_times_have_zones(database):
 
 async def test_it_is_a_file(database_url):
     assert Path(database_url.removeprefix("sqlite+aiosqlite:///")).is_file()
+
+
+async def test_what_has_to_survive_a_power_cut_is_synchronised(database):
+    async def mode(**options):
+        async with database.write(**options) as connection:
+            return (await connection.execute(text("PRAGMA synchronous"))).scalar()
+
+    normal, full = 1, 2
+    found = [await mode(durable=durable) for durable in (False, True, True, False, True)]
+    assert found == [normal, full, full, normal, full]
+    assert await asyncio.gather(*[mode(durable=n % 2 == 0) for n in range(8)]) == [full, normal] * 4

@@ -6,9 +6,8 @@ from fastapi import FastAPI
 
 from earthshine.control import problems
 from earthshine.control.access import Actor, Role
-from earthshine.control.audit.kinds import NoTrail
 from earthshine.control.credentials import current_actor
-from earthshine.control.errors import NotFoundError
+from earthshine.control.errors import AuditUnavailableError, NotFoundError
 from earthshine.control.previews.book import PreviewBook
 from earthshine.control.previews.routes import router
 from earthshine.control.previews.service import PreviewService
@@ -35,16 +34,28 @@ async def runner_of(session_id):
     return "runner-1"
 
 
+class Notes:
+    """Fake trail."""
+
+    def __init__(self):
+        self.records = []
+        self.refuses = False
+
+    async def record(self, kind, actor, **what):
+        if self.refuses:
+            raise AuditUnavailableError("full")
+        self.records.append((kind.value, actor.name, what["session_id"], what["details"]))
+
+
 @pytest.fixture
 async def client():
     app = FastAPI()
     app.include_router(router, prefix="/api/v1")
     app.dependency_overrides[current_actor] = lambda: ANNA
-    app.add_exception_handler(
-        NotFoundError, lambda request, error: problems.answer(problems.of(error))
-    )
+    problems.install(app)
+    app.state.notes = Notes()
     book = PreviewBook()
-    app.state.previews = PreviewService(OneSession(), book, Places(), runner_of, NoTrail())
+    app.state.previews = PreviewService(OneSession(), book, Places(), runner_of, app.state.notes)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         client.app = app  # type: ignore[attr-defined]
@@ -77,3 +88,21 @@ async def test_somebody_elses_session_and_previews_turned_off(client):
     assert (await client.post(other, json={"port": 1})).status_code == 404
     client.app.state.previews = None
     assert (await client.get(PATH)).status_code == 404
+
+
+async def test_opening_and_closing_are_recorded_before_they_are_done(client):
+    notes = client.app.state.notes
+    preview = (await client.post(PATH, json={"port": 3000})).json()
+    await client.post(PATH, json={"port": 3000})
+    await client.delete(f"{PATH}/nosuch")
+    await client.delete(f"{PATH}/{preview['id']}")
+    entry = ("Anna", "session-1", {"port": 3000})
+    assert notes.records == [
+        ("preview-opened", *entry),
+        ("preview-opened", *entry),
+        ("preview-closed", *entry),
+    ]
+    assert preview["ticket"] not in str(notes.records)
+    notes.refuses = True
+    assert (await client.post(PATH, json={"port": 4000})).status_code == 503
+    assert (await client.get(PATH)).json() == {"previews": []}

@@ -616,3 +616,55 @@ def test_what_is_wrong_with_the_disk_is_said_in_words(number, code):
     condition = holder._disk(OSError(number, ""))
     assert condition.code == code
     assert os.strerror(number) in condition.detail
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+SECRET = "sk-test-0123456789"
+
+
+def with_secret(held, argv, **other):
+    """Start an agent whose environment holds a secret."""
+    environment = held.spec(argv).environment | {"API_KEY": SECRET}
+    return held.start(argv, environment=environment, redact=["API_KEY"], **other)
+
+
+def test_a_secret_that_the_agent_prints_is_redacted(held):
+    code = f"os.write(1, b'<{SECRET}>'); os.write(1, os.environ['API_KEY'].encode()[:5])\n"
+    with_secret(held, python(code))
+    held.end()
+    assert held.output() == b"<[redacted API_KEY]>sk-te", "and what only began like one is not lost"
+
+
+def test_the_beginning_of_a_secret_is_shown_when_nothing_follows(held):
+    with_secret(held, python("os.write(1, b'key: sk-test'); os.read(0, 1)\n"))
+    assert held.until_printed(b"sk-test") == b"key: sk-test"
+
+
+def test_much_output_with_secrets_in_it_is_whole(held):
+    """Their replacements make it longer than one entry may be."""
+    with_secret(held, python(f"d = b'{SECRET}' * 20000\nwhile d: d = d[os.write(1, d):]\n"))
+    held.end()
+    assert held.output() == b"[redacted API_KEY]" * 20000
+
+
+def test_a_secret_is_redacted_on_a_full_disk_too(held):
+    code = f"{WAIT}d = b'x' * 400000 + b'{SECRET}'\nwhile d: d = d[os.write(1, d):]\n"
+    with_secret(held, python(code))
+    held.until_printed(b"ready")
+    line = held.line()
+    assert line.hear() == Condition(code="ok")
+    resource.prlimit(held.holder_pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+    line.say(Input(data=b"\r"))
+    condition = line.hear(Condition)
+    assert isinstance(condition, Condition)
+    assert condition.code == "disk-error"
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(held.holder_pid, resource.RLIMIT_FSIZE, unlimited)
+    held.end()
+    assert held.output() == b"ready" + b"x" * 400_000 + b"[redacted API_KEY]"
+
+
+def test_what_describes_a_holder_holds_no_secret(held):
+    spec = held.spec(["x"], environment={"API_KEY": SECRET}, redact=["API_KEY"])
+    assert SECRET not in repr(spec)

@@ -352,3 +352,38 @@ async def test_a_disk_that_is_full_when_a_holder_died_is_tried_again(
     await runner.keeper.start("s1", start("true"))
     await eventually(lambda: runner.keeper.get("s1").ended)
     assert len(attempts) >= 3
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+SECRET = "sk-test-0123456789"
+
+
+async def test_secrets_are_in_the_agents_environment_and_not_in_its_log(runner):
+    script = "test $API_KEY = sk-test-0123456789 && echo $API_KEY $TERM $EARTHSHINE_SESSION"
+    secrets = {"API_KEY": SECRET, "TERM": "dumb", "EARTHSHINE_SESSION": "x", "SHORT": "term"}
+    await runner.keeper.start("s1", start("sh", "-c", script, environment=secrets))
+    log = await runner.log("s1")
+    # What Earthshine itself sets is not for secrets to change.
+    assert printed(log) == b"[redacted API_KEY] xterm-256color s1\r\n"
+    assert SECRET not in repr(start("x", environment=secrets))
+
+
+async def test_secrets_are_shown_where_that_is_wanted(runner):
+    runner.keeper._redact_secrets = False
+    await runner.keeper.start("s1", start("printenv", "API_KEY", environment={"API_KEY": SECRET}))
+    assert printed(await runner.log("s1")) == SECRET.encode() + b"\r\n"
+
+
+async def test_nothing_of_a_secret_is_on_the_runners_disk(runner, tmp_path, eventually):
+    script = "echo $API_KEY; printf sk-; printf t; read x"
+    await runner.keeper.start("s1", start("sh", "-c", script, environment={"API_KEY": SECRET}))
+    session = runner.keeper.get("s1")
+
+    def spooled():
+        return b"".join(p.read_bytes() for p in (session.folder / "spool").iterdir())
+
+    await eventually(lambda: b"sk-t" in spooled())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"[redacted API_KEY]" in path.read_bytes() for path in files)
+    assert not any(SECRET.encode() in path.read_bytes() for path in files)
