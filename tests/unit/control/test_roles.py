@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from fastapi import FastAPI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -41,6 +42,13 @@ STRANGERS = (
 )
 
 
+class FakePlaces:
+    """Gives previews an address without listening there."""
+
+    async def assign(self, preview_id):
+        return f"http://{preview_id}.preview.localhost:7181", 7181
+
+
 @pytest.fixture
 async def scene(here, runner):
     """A session and a private runner of mia's; the session shared in every way."""
@@ -66,6 +74,10 @@ async def scene(here, runner):
         token = client.cookies["earthshine_sign_in"]
     actor = await here.plane.accounts.authenticate(token)
     people["guest"] = Person(actor, token, here.url)
+    app = here.app
+    while not isinstance(app, FastAPI):
+        app = app._app
+    app.state.previews = here.plane.preview_service(FakePlaces())
     answering = asyncio.create_task(answer(runner))
     yield session, people
     answering.cancel()
@@ -85,7 +97,12 @@ async def answer(runner):
             elif isinstance(payload, OpenDesktop):
                 await runner.done(frame, {"viewer": "unix:/run/desktop"})
             elif isinstance(payload, ListFolders):
-                folders = {"path": "/", "parent": None, "folders": [], "truncated": False}
+                folders: dict[str, object] = {
+                    "path": "/",
+                    "parent": None,
+                    "folders": [],
+                    "truncated": False,
+                }
                 await runner.done(frame, folders)
             elif hasattr(payload, "request_id") and not isinstance(payload, DialSpares):
                 await runner.done(frame)

@@ -1,7 +1,6 @@
 """Every route of the application, and who may use it. A route that is new must be entered here."""
 
 import inspect
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
@@ -32,18 +31,17 @@ from tests.unit.control.route_table import (
     ADMIN,
     BODIES,
     BODILESS,
+    CREDENTIALS,
     DEVICE,
     EXPECTED,
     HTTP,
     MEMBER,
     OF_A_SESSION,
     OPEN,
-    CREDENTIALS,
     RUNNER,
     ask,
 )
 from tests.unit.control.world import exited, output
-
 
 
 def routes(app):

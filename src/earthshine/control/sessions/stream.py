@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from earthshine.control.access import Actor
-from earthshine.control.authorization import SessionRole
 from earthshine.control.sessions.channel import Channel, Viewer
 from earthshine.control.sessions.schemas import EventView
 from earthshine.control.sessions.service import SessionService
