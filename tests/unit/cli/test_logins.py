@@ -14,7 +14,7 @@ HERE = Login("https://earth.example", "the token")
 class FakeKeyring(KeyringBackend):
     """A keyring in memory."""
 
-    priority = 1.0  # type: ignore[assignment]
+    priority = 1.0
 
     def __init__(self):
         super().__init__()
