@@ -102,6 +102,7 @@ EXPECTED = {
     ("GET", "/sessions/{rest}"): OPEN,
     ("GET", "/runners"): OPEN,
     ("GET", "/settings"): OPEN,
+    ("GET", "/device"): OPEN,
     ("GET", "/{name}"): OPEN,
     ("GET", "/{rest}"): OPEN,
     ("*", "/assets"): OPEN,
