@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
-
-import keyring
-from keyring.errors import KeyringError
 
 from earthshine.cli import configuration
 
@@ -29,15 +27,28 @@ def _file() -> Path:
     return configuration.config_file().parent / "login.json"
 
 
-def load() -> Login | None:
-    """The login that is kept, if it can be read."""
+def _kept() -> dict[str, str]:
+    """What the file says; nothing where it says nothing that makes sense."""
     try:
         kept = json.loads(_file().read_text())
-        url = str(kept["url"])
-        token = kept["token"] if kept["store"] == "file" else keyring.get_password(SERVICE, url)
-    except (OSError, ValueError, KeyError, TypeError, KeyringError):
-        return None
-    return Login(url, token) if isinstance(token, str) and token else None
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(kept, dict) or not all(isinstance(one, str) for one in kept.values()):
+        return {}
+    return kept
+
+
+def load() -> Login | None:
+    """The login that is kept, if it can be read."""
+    kept = _kept()
+    url, token = kept.get("url"), kept.get("token")
+    if url and kept.get("store") == "keyring":
+        import keyring  # slow to import, and most machines have none
+        from keyring.errors import KeyringError
+
+        with contextlib.suppress(KeyringError):
+            token = keyring.get_password(SERVICE, url)
+    return Login(url, token) if url and token else None
 
 
 def save(login: Login) -> Store:
@@ -60,16 +71,21 @@ def save(login: Login) -> Store:
 
 def forget() -> None:
     """Keep nothing."""
-    try:
-        url = json.loads(_file().read_text())["url"]
-        keyring.delete_password(SERVICE, url)
-    except (OSError, ValueError, KeyError, TypeError, KeyringError):
-        pass  # there is none, or not in the keyring
+    kept = _kept()
+    if kept.get("store") == "keyring" and kept.get("url"):
+        import keyring
+        from keyring.errors import KeyringError
+
+        with contextlib.suppress(KeyringError):
+            keyring.delete_password(SERVICE, kept["url"])
     _file().unlink(missing_ok=True)
 
 
 def _in_keyring(login: Login) -> bool:
     """Whether the machine has a keyring that keeps things, and it did."""
+    import keyring
+    from keyring.errors import KeyringError
+
     try:
         keyring.set_password(SERVICE, login.url, login.token)
         return keyring.get_password(SERVICE, login.url) == login.token

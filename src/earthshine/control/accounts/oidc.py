@@ -230,9 +230,7 @@ class OidcService:
             return
         if known is not None or not await self._insert(settings, claims["sub"], actor.person_id):
             raise ConflictError("This account is linked to somebody else here.")
-        await self._trail.record(
-            AuditKind.PASSKEY_ADDED, actor, subject=actor.person_id, details={"method": "oidc"}
-        )
+        await self._trail.record(AuditKind.PROVIDER_LINKED, actor, subject=actor.person_id)
 
     @permits(Permission.ACCOUNT)
     async def unlink(self, actor: Actor) -> None:
@@ -242,9 +240,7 @@ class OidcService:
         async with self._database.write() as connection:
             if (await connection.execute(gone)).rowcount == 0:
                 raise NotFoundError("No account is linked.")
-        await self._trail.record(
-            AuditKind.PASSKEY_REMOVED, actor, subject=actor.person_id, details={"method": "oidc"}
-        )
+        await self._trail.record(AuditKind.PROVIDER_UNLINKED, actor, subject=actor.person_id)
 
 
 def role_of(settings: OidcSettings, claims: dict[str, Any]) -> Role:

@@ -54,6 +54,12 @@ class _Kept:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _KeptKeys:
+    keys: KeySet
+    at: float
+
+
 class Provider:
     """One OpenID provider. What it publishes is asked for when needed and kept for an hour."""
 
@@ -61,7 +67,7 @@ class Provider:
         self._settings = settings
         self._tls: ssl.SSLContext | None = None
         self._metadata: _Kept | None = None
-        self._keys: _Kept | None = None
+        self._keys: _KeptKeys | None = None
         self._asking = asyncio.Lock()
 
     async def authorization_url(
@@ -152,11 +158,10 @@ class Provider:
         offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
         algorithms = sorted(ALGORITHMS.intersection(offered))
         registry = JWSRegistry(algorithms=algorithms, strict_check_header=False)
-        keys = KeySet.import_key_set(await self._key_set(metadata))  # type: ignore[arg-type]
         try:
-            return jwt.decode(id_token, keys, registry=registry)
+            return jwt.decode(id_token, await self._key_set(metadata), registry=registry)
         except InvalidKeyIdError:
-            keys = KeySet.import_key_set(await self._key_set(metadata, again=True))  # type: ignore[arg-type]
+            keys = await self._key_set(metadata, again=True)
             return jwt.decode(id_token, keys, registry=registry)
 
     # --- what the provider publishes -------------------------------------------------------------
@@ -180,14 +185,18 @@ class Provider:
             self._metadata = _Kept(document, time.monotonic())
             return document
 
-    async def _key_set(self, metadata: dict[str, Any], *, again: bool = False) -> dict[str, Any]:
+    async def _key_set(self, metadata: dict[str, Any], *, again: bool = False) -> KeySet:
         async with self._asking:
             kept, now = self._keys, time.monotonic()
-            age = METADATA_LIFE if kept is None else now - kept.at
-            if kept is not None and age < (KEYS_AGAIN if again else METADATA_LIFE):
-                return kept.document
-            self._keys = _Kept(await self._fetch(metadata["jwks_uri"]), now)
-            return self._keys.document
+            fresh_for = KEYS_AGAIN if again else METADATA_LIFE
+            if kept is not None and now - kept.at < fresh_for:
+                return kept.keys
+            document = await self._fetch(metadata["jwks_uri"])
+            keys = KeySet.import_key_set(document)  # type: ignore[arg-type]
+            if not keys.keys:
+                raise ProviderError("The provider has no keys.")
+            self._keys = _KeptKeys(keys, now)
+            return keys
 
     async def _fetch(self, url: str, client: AsyncOAuth2Client | None = None) -> dict[str, Any]:
         """A JSON object; with a client, by its access token."""

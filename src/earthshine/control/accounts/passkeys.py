@@ -354,10 +354,10 @@ class PasskeyService:
                 update(Person).where(Person.id == actor.person_id).values(second_factor=required)
             )
         await self._trail.record(
-            AuditKind.PASSWORD_CHANGED,
+            AuditKind.SECOND_FACTOR_CHANGED,
             actor,
             subject=actor.person_id,
-            details={"second_factor": required},
+            details={"required": required},
         )
 
 

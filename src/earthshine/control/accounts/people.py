@@ -187,6 +187,12 @@ class PeopleService:
             ) from None
         self._store.renamed(actor.person_id)
         await self._sign_ins.changed(actor.person_id)
+        await self._trail.record(
+            AuditKind.RENAMED,
+            actor,
+            subject=actor.person_id,
+            details={"was": actor.name, "now": name},
+        )
         return Actor(actor.person_id, name, actor.role, actor.sign_in_id, actor.scopes)
 
     @permits(Permission.ACCOUNT)

@@ -92,10 +92,15 @@ async def sign_in_with_oidc(request: Request) -> Response:
     try:
         start = await parts(request).oidc.start(public_url)
     except DomainError as error:
-        return HTMLResponse(refusal(error), problems.of(error).status)
+        return _refusal(error)
     response = RedirectResponse(start.url, 303)
     set_flow_cookie(request, response, start)
     return response
+
+
+def _refusal(error: DomainError) -> Response:
+    headers = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+    return HTMLResponse(refusal(error), problems.of(error).status, headers)
 
 
 Parameter = Annotated[str, Query(max_length=4096)]
@@ -121,7 +126,7 @@ async def oidc_callback(
     try:
         signed_in = await parts(request).oidc.finish(callback)
     except DomainError as problem:
-        response = HTMLResponse(refusal(problem), problems.of(problem).status)
+        response = _refusal(problem)
     else:
         response = RedirectResponse("/settings" if signed_in is None else "/", 303)
         if signed_in is not None:
