@@ -59,8 +59,8 @@ async def serving(app, *, http="httptools", sock=None, **settings):
     """
     sock = sock or socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http=http, log_level="error", lifespan="off", loop="none", ws="websockets-sansio",
-        **settings,
+        app, http=http, log_level="error", lifespan="off", loop="none",
+        **({"ws": "websockets-sansio"} | settings),
     )  # fmt: skip
     config.load()
     server = uvicorn.Server(config)

@@ -295,8 +295,11 @@ def read_pairing_uri(uri: str) -> tuple[ServerAddress, str]:
     """The address and code of a pairing URI. Raises BadAddressError, BadCodeError."""
     if len(uri) > MAX_URL:
         raise BadAddressError("the address is too long")
-    parts = urlsplit(uri.strip())
-    query = parse_qs(parts.query, max_num_fields=8)
+    try:
+        parts = urlsplit(uri.strip())
+        query = parse_qs(parts.query, max_num_fields=8)
+    except ValueError:
+        raise BadAddressError("that is no pairing address") from None
     if parts.scheme != SCHEME or parts.path != "pair" or not query.get("server"):
         raise BadAddressError("that is no pairing address")
     address = read_address(query["server"][0])

@@ -18,6 +18,7 @@ from earthshine.control.accounts.sign_ins import SignedIn
 from earthshine.control.app import ControlPlane, application
 from earthshine.control.db.engine import Database
 from earthshine.control.origins import AllowedOrigins, loopback_origins
+from earthshine.net.abortable import AbortableWebSocket
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols import envelope, events, feed
 from earthshine.protocols.envelope import (
@@ -341,6 +342,7 @@ async def world(database_url: str, people: list[SignedIn]):
             serving(
                 app,
                 http=revdial_protocol(plane.dialing),
+                ws=AbortableWebSocket,
                 sock=sock,
                 ws_max_size=MAX_MESSAGE,
                 ws_per_message_deflate=False,
