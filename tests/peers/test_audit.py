@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sqlite3
@@ -130,17 +129,27 @@ def _heads_logged(world: World) -> list[str]:
     return [word.partition('"')[0] for word in words if word]
 
 
-def test_a_few_lines_of_anybodys_code_can_check_it(export: Path) -> None:
-    """As docs/protocols/audit-log.md shows."""
-    previous = "0" * 64
-    for line in export.read_text().splitlines()[:-1]:
-        record = json.loads(line)
-        digest, before = record.pop("hash"), record.pop("previous")
-        text = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        data = b"earthshine audit record 1\n" + bytes.fromhex(before) + text.encode()
-        assert before == previous
-        assert hashlib.sha256(data).hexdigest() == digest
-        previous = digest
+def test_the_documents_few_lines_of_code_check_it(export: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "protocols" / "audit-log.md"
+    code = document.read_text().partition("```python\n")[2].partition("```")[0]
+
+    def run(lines: list[str]) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input="".join(lines),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        return done.stderr
+
+    lines = export.read_text().splitlines(keepends=True)
+    assert run(lines) == ""
+    assert "cut short" in run(lines[:-1])
+    assert "missing at the end" in run([*lines[:-2], lines[-1]])
+    assert "not what stood behind record 1" in run([lines[0], *lines[2:]])
+    assert "was altered" in run([line.replace("prompt 1", "prompt 9") for line in lines])
 
 
 def test_usage_and_what_cannot_be_read(world: World, export: Path, tmp_path: Path) -> None:
