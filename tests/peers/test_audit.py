@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -194,6 +195,39 @@ def test_the_database_is_read_without_a_server(world: World, export: Path, tmp_p
     audit(world, "export", "--state-dir", str(copy), "--out", str(out))
     assert "record 4" in audit(world, "verify", str(out), code=1).stdout
     shutil.rmtree(copy)
+
+
+def test_what_was_answered_is_recorded_even_if_the_server_is_killed_then(
+    world: World, tmp_path: Path
+) -> None:
+    session = world.api("POST", "/sessions", {"agent": "command", "command": ["sleep", "600"]})[
+        "id"
+    ]
+    world.api("POST", f"/sessions/{session}/prompt", {"text": "the last words"})
+    world.control.stop(signal.SIGKILL)
+    out = tmp_path / "killed.jsonl"
+    audit(world, "export", "--state-dir", str(world.state), "--out", str(out))
+    audit(world, "verify", str(out))
+    assert "the last words" in out.read_text().splitlines()[-2]
+    world.start_control()
+    world.wait_runner()
+    world.api("POST", f"/sessions/{session}/kill", {})
+
+
+def test_typing_is_recorded_when_the_server_stops(world: World) -> None:
+    session = world.api("POST", "/sessions", {"agent": "command", "command": ["cat"]})["id"]
+    world.api("POST", f"/sessions/{session}/input", {"data": "aGVsbG8N"})
+    assert world.control.stop() == 0
+    world.start_control()
+    world.wait_runner()
+    (typed,) = [
+        record
+        for record in world.api("GET", f"/audit?session={session}")["records"]
+        if record["kind"] == "typed"
+    ]
+    assert typed["details"]["bytes"] == len(b"hello\r")
+    assert "hello" not in json.dumps(typed)
+    world.api("POST", f"/sessions/{session}/kill", {})
 
 
 def test_it_goes_on_where_it_was_after_a_restart(world: World, export: Path) -> None:
