@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -130,17 +130,27 @@ def _heads_logged(world: World) -> list[str]:
     return [word.partition('"')[0] for word in words if word]
 
 
-def test_a_few_lines_of_anybodys_code_can_check_it(export: Path) -> None:
-    """As docs/protocols/audit-log.md shows."""
-    previous = "0" * 64
-    for line in export.read_text().splitlines()[:-1]:
-        record = json.loads(line)
-        digest, before = record.pop("hash"), record.pop("previous")
-        text = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        data = b"earthshine audit record 1\n" + bytes.fromhex(before) + text.encode()
-        assert before == previous
-        assert hashlib.sha256(data).hexdigest() == digest
-        previous = digest
+def test_the_documents_few_lines_of_code_check_it(export: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "protocols" / "audit-log.md"
+    code = document.read_text().partition("```python\n")[2].partition("```")[0]
+
+    def run(lines: list[str]) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input="".join(lines),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        return done.stderr
+
+    lines = export.read_text().splitlines(keepends=True)
+    assert run(lines) == ""
+    assert "cut short" in run(lines[:-1])
+    assert "missing at the end" in run([*lines[:-2], lines[-1]])
+    assert "not what stood behind record 1" in run([lines[0], *lines[2:]])
+    assert "was altered" in run([line.replace("prompt 1", "prompt 9") for line in lines])
 
 
 def test_usage_and_what_cannot_be_read(world: World, export: Path, tmp_path: Path) -> None:
@@ -185,6 +195,39 @@ def test_the_database_is_read_without_a_server(world: World, export: Path, tmp_p
     audit(world, "export", "--state-dir", str(copy), "--out", str(out))
     assert "record 4" in audit(world, "verify", str(out), code=1).stdout
     shutil.rmtree(copy)
+
+
+def test_what_was_answered_is_recorded_even_if_the_server_is_killed_then(
+    world: World, tmp_path: Path
+) -> None:
+    session = world.api("POST", "/sessions", {"agent": "command", "command": ["sleep", "600"]})[
+        "id"
+    ]
+    world.api("POST", f"/sessions/{session}/prompt", {"text": "the last words"})
+    world.control.stop(signal.SIGKILL)
+    out = tmp_path / "killed.jsonl"
+    audit(world, "export", "--state-dir", str(world.state), "--out", str(out))
+    audit(world, "verify", str(out))
+    assert "the last words" in out.read_text().splitlines()[-2]
+    world.start_control()
+    world.wait_runner()
+    world.api("POST", f"/sessions/{session}/kill", {})
+
+
+def test_typing_is_recorded_when_the_server_stops(world: World) -> None:
+    session = world.api("POST", "/sessions", {"agent": "command", "command": ["cat"]})["id"]
+    world.api("POST", f"/sessions/{session}/input", {"data": "aGVsbG8N"})
+    assert world.control.stop() == 0
+    world.start_control()
+    world.wait_runner()
+    (typed,) = [
+        record
+        for record in world.api("GET", f"/audit?session={session}")["records"]
+        if record["kind"] == "typed"
+    ]
+    assert typed["details"]["bytes"] == len(b"hello\r")
+    assert "hello" not in json.dumps(typed)
+    world.api("POST", f"/sessions/{session}/kill", {})
 
 
 def test_it_goes_on_where_it_was_after_a_restart(world: World, export: Path) -> None:

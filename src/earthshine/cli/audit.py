@@ -227,8 +227,7 @@ def _from_database(url: str) -> Iterator[bytes]:
         except (ArgumentError, ImportError) as error:
             fail(f"that is no database URL: {error}", EXIT_UNAVAILABLE)
         try:
-            head = runner.run(DatabaseTrail(database).head())
-            parts = lines(AuditReader(database), head)
+            parts = lines(AuditReader(database), DatabaseTrail(database).head)
             while (part := runner.run(anext(parts, None))) is not None:
                 yield from part.splitlines(keepends=True)
         except (SQLAlchemyError, DomainError, OSError) as error:

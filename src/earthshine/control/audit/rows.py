@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, select
 
 from earthshine.control.audit import chain
-from earthshine.control.audit.chain import Sealed
+from earthshine.control.audit.chain import Head, Sealed
 from earthshine.control.audit.models import AuditRow
 from earthshine.control.db.engine import Database
 
 PAGE_BYTES: Final = 2 * 1024 * 1024
 """Characters of details read at once, unless a single record has more."""
 PAGE_ROWS: Final = 500
+MAX_ROUNDS: Final = 1000
+"""Times that a reader goes on after records that have come meanwhile."""
 _COLUMNS: Final = {
     "kind": "kind",
     "person_id": "personId",
@@ -67,15 +69,26 @@ class AuditReader:
             conditions = [*conditions, AuditRow.seq < before]
         return await self._page(conditions, limit, descending=True)
 
-    async def pages(self, upto: int) -> AsyncIterator[list[Sealed]]:
-        """All records up to number `upto`, oldest first."""
-        after, more = 0, True
-        while more:
-            between = (AuditRow.seq > after, AuditRow.seq <= upto)
-            page, more = await self._page(between, PAGE_ROWS, descending=False)
-            if page:
-                after = page[-1].seq
-                yield page
+    async def everything(
+        self, head: Callable[[], Awaitable[Head]]
+    ) -> AsyncIterator[list[Sealed] | Head]:
+        """All records, oldest first, then the head.
+
+        The head is asked for after the records it has to fit: one that lies behind it was not
+        written by us.
+        """
+        after, last = 0, Head()
+        for _ in range(MAX_ROUNDS):
+            before, more = after, True
+            while more:
+                page, more = await self._page((AuditRow.seq > after,), PAGE_ROWS, descending=False)
+                if page:
+                    after = page[-1].seq
+                    yield page
+            last = await head()
+            if last.seq <= after or after == before:
+                break  # else some have come meanwhile
+        yield last
 
     async def _page(
         self, conditions: Sequence[ColumnElement[bool]], limit: int, *, descending: bool

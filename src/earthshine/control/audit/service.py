@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -86,8 +86,7 @@ class AuditService:
         self._check_room()
         self._under_way += 1
         try:
-            head = await self._trail.head()
-            report = await check(self._reader, head)
+            report = await check(self._reader, self._trail.head)
         finally:
             self._under_way -= 1
         return AuditVerification(
@@ -102,14 +101,15 @@ class AuditService:
 
     @permits(Permission.ADMIN)
     async def export(self, actor: Actor) -> AsyncIterator[bytes]:  # noqa: ARG002
-        """All records as lines, then the head; what comes meanwhile is not in it."""
+        """All records as lines, then the head. Raises AuditUnavailableError."""
         self._check_room()
-        return self._export(await self._trail.head())
+        await self._trail.head()  # once it has begun, an error can only break it off
+        return self._export()
 
-    async def _export(self, head: Head) -> AsyncIterator[bytes]:
+    async def _export(self) -> AsyncIterator[bytes]:
         self._under_way += 1
         try:
-            async for part in lines(self._reader, head):
+            async for part in lines(self._reader, self._trail.head):
                 yield part
         finally:
             self._under_way -= 1
@@ -119,23 +119,28 @@ class AuditService:
             raise TooManyError(f"{MAX_EXPORTS} exports or checks are under way already.")
 
 
-async def lines(reader: AuditReader, head: Head) -> AsyncIterator[bytes]:
+async def lines(reader: AuditReader, head: Callable[[], Awaitable[Head]]) -> AsyncIterator[bytes]:
     """An export, in parts of many lines."""
-    async for page in reader.pages(head.seq):
-        yield await asyncio.to_thread(_lines, page)
-    yield chain.head_line(head) + b"\n"
+    async for part in reader.everything(head):
+        if isinstance(part, Head):
+            yield chain.head_line(part) + b"\n"
+        else:
+            yield await asyncio.to_thread(_lines, part)
 
 
 def _lines(page: list[Sealed]) -> bytes:
     return b"".join(record.line() + b"\n" for record in page)
 
 
-async def check(reader: AuditReader, head: Head) -> Report:
+async def check(reader: AuditReader, head: Callable[[], Awaitable[Head]]) -> Report:
     """Check the chain where it lies."""
-    verifier = Verifier()
-    async for page in reader.pages(head.seq):
-        await asyncio.to_thread(_add, verifier, page)
-    return verifier.finish(head)
+    verifier, last = Verifier(), None
+    async for part in reader.everything(head):
+        if isinstance(part, Head):
+            last = part
+        else:
+            await asyncio.to_thread(_add, verifier, part)
+    return verifier.finish(last)
 
 
 def _add(verifier: Verifier, page: list[Sealed]) -> None:

@@ -36,11 +36,16 @@ async def everything(database):
     """All records, and what is wrong with them."""
     verifier = Verifier()
     found = []
-    async for page in AuditReader(database).pages(2**53):
-        for record in page:
+    head = None
+    async for part in AuditReader(database).everything(DatabaseTrail(database).head):
+        if isinstance(part, Head):
+            head = part
+            continue
+        for record in part:
             verifier.add(record)
             found.append(record)
-    return found, verifier.finish(await DatabaseTrail(database).head())
+    assert head is not None
+    return found, verifier.finish(head)
 
 
 async def test_a_record_is_there_on_return_and_says_who_what_and_from_where(trail, database):
@@ -276,3 +281,40 @@ async def test_a_row_that_somebody_damaged_is_still_read_and_named(trail, databa
 async def test_an_empty_log(database):
     found, report = await everything(database)
     assert (found, report.ok, report.head) == ([], True, Head())
+
+
+async def test_a_record_that_somebody_put_behind_the_head_is_named(trail, database):
+    for _ in range(2):
+        await trail.record(AuditKind.PROMPTED, ANNA)
+    async with database.write() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO audit_records SELECT 3, at, kind, person_id, person_name, address, "
+                "subject, session_id, runner_id, details, hash, hash FROM audit_records "
+                "WHERE seq = 2"
+            )
+        )
+    _, report = await everything(database)
+    assert ("rewritten", 3) in [(p.finding, p.seq) for p in report.problems]
+    with pytest.raises(AuditUnavailableError):
+        await trail.record(AuditKind.PROMPTED, ANNA)
+
+
+async def test_records_that_come_while_it_is_read_are_read_as_well(trail, database):
+    await trail.record(AuditKind.PROMPTED, ANNA)
+    later = iter(range(3))
+
+    async def head():
+        for _ in later:
+            await trail.record(AuditKind.PROMPTED, ANNA)
+            break
+        return await trail.head()
+
+    verifier = Verifier()
+    async for part in AuditReader(database).everything(head):
+        if isinstance(part, Head):
+            report = verifier.finish(part)
+        else:
+            for record in part:
+                verifier.add(record)
+    assert (report.ok, report.records) == (True, 4)
