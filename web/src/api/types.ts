@@ -11,3 +11,32 @@ export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];
 export type StartSession = Schemas["StartSession"];
+
+export type Role = Me["role"];
+export type SignInOptions = Schemas["SignInOptions"];
+export type SignInProgress = Schemas["SignInProgress"];
+export type PasskeyChallenge = Schemas["PasskeyChallenge"];
+export type Account = Schemas["Account"];
+export type Passkey = Schemas["Passkey"];
+export type SignIn = Schemas["SignInList"]["signIns"][number];
+export type Token = Schemas["Token"];
+export type TokenMade = Schemas["TokenMade"];
+export type Scope = Token["scopes"][number];
+export type DeviceRequest = Schemas["DeviceRequest"];
+export type Person = Schemas["PersonList"]["people"][number];
+export type SignInCode = Schemas["SignInCode"];
+
+export type Pairing = Schemas["Pairing"];
+export type Machine = NonNullable<Pairing["machine"]>;
+
+export type Shares = Schemas["Shares"];
+export type SharedWith = Shares["people"][number];
+export type ShareLink = Shares["links"][number];
+export type ShareRole = SharedWith["role"];
+export type Followed = Schemas["Followed"];
+
+export type AuditPage = Schemas["AuditPage"];
+export type AuditRecord = AuditPage["records"][number];
+export type Verification = Schemas["AuditVerification"];
+export type Secret = Schemas["SecretList"]["secrets"][number];
+export type SecretList = Schemas["SecretList"];
