@@ -41,6 +41,9 @@ from earthshine.control.sessions.journal import Journal
 from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
+from earthshine.control.sharing.membership import MembershipBook
+from earthshine.control.sharing.routes import router as sharing_router
+from earthshine.control.sharing.service import SharingService
 from earthshine.control.sockets import SignedInSockets
 from earthshine.control.throttle import Throttle
 from earthshine.control.ui import pages
@@ -59,6 +62,7 @@ class ControlPlane:
         self.database = database
         storage = SessionStorage(database)
         self.book = ChannelBook(storage.load)
+        self.members = MembershipBook(database)
         self.access = Authorization(self._session_role, self._possession)
         self.throttle = Throttle()
         self.trail: Trail = NoTrail()
@@ -80,7 +84,12 @@ class ControlPlane:
         self.dialing = DialService(self.registry, self._runner_of)
         self.relay = Relay()
         self.preview_book = PreviewBook()
-        self.announcer = Announcer(self.sessions, self.runners)
+        self.sharing = SharingService(
+            database, self.access, self.members, self.accounts, self.throttle, self.trail
+        )
+        self._previews: PreviewListener | None = None
+        self.announcer = Announcer(self.sessions, self.runners, self.members.people)
+        self.members.on_change = self._sharing_changed
         self.tasks: asyncio.TaskGroup | None = None
         self.stopping = False
         """Set when the server has been told to end."""
@@ -90,9 +99,19 @@ class ControlPlane:
 
     async def _session_role(self, session_id: str, person_id: str) -> SessionRole | None:
         channel = await self.book.open(session_id)
-        if channel is not None and channel.record.owner_id == person_id:
+        if channel is None:
+            return None
+        if channel.record.owner_id == person_id:
             return SessionRole.OWNER
-        return None
+        return await self.members.role(session_id, person_id)
+
+    async def _sharing_changed(self, session_id: str) -> None:
+        await self.sessions.review(session_id)
+        if self._previews is not None:
+            await self._previews.doubt(session_id)
+        channel = await self.book.open(session_id)
+        if channel is not None:
+            self.announcer.session_changed(channel)
 
     def _possession(self, runner_id: str) -> RunnerPossession | None:
         known = self.directory.known(runner_id) is not None
@@ -131,9 +150,10 @@ class ControlPlane:
         self, settings: PreviewSettings, allowed: AllowedOrigins
     ) -> PreviewListener:
         """Where previews are served, apart from our own origin."""
-        return PreviewListener(
+        self._previews = PreviewListener(
             settings, self.preview_book, self.access, self.dialing, self.relay, allowed.origins
         )
+        return self._previews
 
     def preview_service(self, listener: PreviewListener) -> PreviewService:
         """What people may do with previews."""
@@ -169,6 +189,7 @@ class ControlPlane:
                     tasks.create_task(self.announcer.run()),
                     tasks.create_task(self.dialing.run()),
                     tasks.create_task(self.journal.run()),
+                    tasks.create_task(self.members.run()),
                 ]
                 try:
                     yield
@@ -192,7 +213,13 @@ def api() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     versioned = APIRouter(prefix="/api/v1")
-    for router in (accounts_router, runners_router, sessions_router, previews_router):
+    for router in (
+        accounts_router,
+        runners_router,
+        sessions_router,
+        previews_router,
+        sharing_router,
+    ):
         versioned.include_router(router)
     for router in (audit_router, secrets_router):
         versioned.include_router(router)
@@ -217,6 +244,7 @@ def application(
     state.accounts = plane.accounts
     state.sessions = plane.sessions
     state.runners = plane.runners
+    state.sharing = plane.sharing
     state.announcer = plane.announcer
     state.journal = plane.journal
     state.database = plane.database

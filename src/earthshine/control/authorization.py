@@ -12,7 +12,7 @@ from earthshine.control.errors import NotAllowedError, NotFoundError
 
 
 class SessionRole(StrEnum):
-    """What somebody is to one session."""
+    """What somebody is to one session; who may most comes first."""
 
     OWNER = "owner"
     CONTROLLER = "controller"
@@ -101,6 +101,17 @@ class Authorization:
                 f"The token in use lacks the scope {scope.value}.",
                 remedy="Make a token with this scope, or sign in with a browser.",
             )
+
+    async def role_in(self, actor: Actor, session_id: str) -> SessionRole | None:
+        """The most that the actor may be in a session; an admin is as good as its owner."""
+        for role in SessionRole:
+            try:
+                for permission in GRANTED[role]:
+                    await self.require(actor, permission, session_id)
+            except (NotAllowedError, NotFoundError):
+                continue
+            return role
+        return None
 
     def _require_standing(self, actor: Actor, permission: Permission) -> None:
         if permission in (Permission.EVERYONE, Permission.SESSION_LIST):

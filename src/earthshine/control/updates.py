@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from earthshine.control.access import Actor
+from earthshine.control.access import Actor, Role
+from earthshine.control.runners.schemas import RunnerList
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.sessions.channel import Channel
 from earthshine.control.sessions.service import SessionService
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 class _Subscriber:
     actor: Actor
     pending: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    """Sessions that it was told of."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     overrun: bool = False
 
@@ -38,8 +42,15 @@ class _Subscriber:
 class Announcer:
     """Gathers changes and hands them to whom they concern. `run` must be running."""
 
-    def __init__(self, sessions: SessionService, runners: RunnerService) -> None:
+    def __init__(
+        self,
+        sessions: SessionService,
+        runners: RunnerService,
+        shared_with: Callable[[str], Awaitable[frozenset[str]]],
+    ) -> None:
+        """`shared_with` gives the people whom a session is shared with."""
         self._sessions = sessions
+        self._shared_with = shared_with
         self._runners = runners
         self._subscribers: set[_Subscriber] = set()
         self._channels: dict[str, Channel] = {}
@@ -58,11 +69,11 @@ class Announcer:
             self._runner_ids.add(runner_id)
             self._work.set()
 
-    def session_removed(self, session_id: str, owner_id: str) -> None:
+    def session_removed(self, session_id: str) -> None:
         """A session was deleted."""
         self._channels.pop(session_id, None)
-        message = {"type": "session-removed", "id": session_id}
-        self._hand_out(("session", session_id), message, owner_id)
+        for subscriber in self._subscribers:
+            self._remove(subscriber, session_id)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -72,7 +83,7 @@ class Announcer:
             self._work.clear()
             channels, self._channels = self._channels, {}
             runner_ids, self._runner_ids = self._runner_ids, set()
-            for session_id, channel in channels.items():
+            for channel in channels.values():
                 try:
                     view = await self._sessions.view(channel)
                 except SQLAlchemyError as error:  # the next change tells it
@@ -82,22 +93,30 @@ class Announcer:
                     "type": "session",
                     "session": view.model_dump(by_alias=True, mode="json"),
                 }
-                self._hand_out(("session", session_id), message, channel.record.owner_id)
+                await self._announce(channel, message)
             for runner_id in runner_ids:
                 runner = self._runners.view(runner_id).model_dump(by_alias=True, mode="json")
-                self._hand_out(("runner", runner_id), {"type": "runner", "runner": runner}, None)
+                for subscriber in self._subscribers:
+                    if subscriber.actor.role is not Role.GUEST:
+                        message = {"type": "runner", "runner": runner}
+                        _put(subscriber, ("runner", runner_id), message)
 
-    def _hand_out(
-        self, key: tuple[str, str], message: dict[str, Any], owner_id: str | None
-    ) -> None:
+    async def _announce(self, channel: Channel, message: dict[str, Any]) -> None:
+        """Tell those who may see the session; from others who knew it, take it away."""
+        session_id = channel.record.id
+        audience = {channel.record.owner_id, *await self._shared_with(session_id)}
         for subscriber in self._subscribers:
-            if owner_id not in (None, subscriber.actor.person_id) and not subscriber.actor.is_admin:
-                continue
-            if len(subscriber.pending) >= MAX_PENDING:
-                subscriber.pending.clear()
-                subscriber.overrun = True
-            subscriber.pending[key] = message  # only the newest of each counts
-            subscriber.changed.set()
+            if subscriber.actor.is_admin or subscriber.actor.person_id in audience:
+                subscriber.known.add(session_id)
+                _put(subscriber, ("session", session_id), message)
+            else:
+                self._remove(subscriber, session_id)
+
+    def _remove(self, subscriber: _Subscriber, session_id: str) -> None:
+        if session_id in subscriber.known:
+            subscriber.known.discard(session_id)
+            message = {"type": "session-removed", "id": session_id}
+            _put(subscriber, ("session", session_id), message)
 
     async def serve(self, websocket: WebSocket, actor: Actor) -> None:
         """One subscriber, until it leaves. The socket has been accepted."""
@@ -109,13 +128,13 @@ class Announcer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_gone(websocket))
-                await self._snapshot(websocket, actor)
+                await self._snapshot(websocket, subscriber)
                 while True:
                     await subscriber.changed.wait()
                     subscriber.changed.clear()
                     if subscriber.overrun:
                         subscriber.overrun = False
-                        await self._snapshot(websocket, actor)
+                        await self._snapshot(websocket, subscriber)
                     pending, subscriber.pending = subscriber.pending, {}
                     for message in pending.values():
                         await _say(websocket, message)
@@ -124,9 +143,12 @@ class Announcer:
         finally:
             self._subscribers.discard(subscriber)
 
-    async def _snapshot(self, websocket: WebSocket, actor: Actor) -> None:
+    async def _snapshot(self, websocket: WebSocket, subscriber: _Subscriber) -> None:
+        actor = subscriber.actor
         sessions = await self._sessions.list(actor, "all", SNAPSHOT, None)
-        runners = await self._runners.list(actor)
+        subscriber.known = {session.id for session in sessions.sessions}
+        is_guest = actor.role is Role.GUEST
+        runners = RunnerList(runners=[]) if is_guest else await self._runners.list(actor)
         await _say(
             websocket,
             {
@@ -135,6 +157,14 @@ class Announcer:
                 **runners.model_dump(by_alias=True, mode="json"),
             },
         )
+
+
+def _put(subscriber: _Subscriber, key: tuple[str, str], message: dict[str, Any]) -> None:
+    if len(subscriber.pending) >= MAX_PENDING:
+        subscriber.pending.clear()
+        subscriber.overrun = True
+    subscriber.pending[key] = message  # only the newest of each counts
+    subscriber.changed.set()
 
 
 async def _say(websocket: WebSocket, message: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ In memory: after a restart of the control plane a preview is opened again, which
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
 from base64 import b32encode
@@ -152,6 +153,12 @@ class PreviewBook:
         self._tickets = {
             key: t for key, t in self._tickets.items() if t.actor.sign_in_id != sign_in_id
         }
+
+    def doubt(self, session_id: str) -> None:
+        """Somebody's rights may have changed: the next look asks again."""
+        for preview in self.of_session(session_id):
+            for visit in preview.visits.values():
+                visit.checked = -math.inf
 
     def close(self) -> None:
         """Close all previews."""

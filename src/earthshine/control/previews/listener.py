@@ -130,6 +130,11 @@ class PreviewListener:
             await asyncio.sleep(RECHECK_SECONDS)
             await self._guard.recheck()
 
+    async def doubt(self, session_id: str) -> None:
+        """Rights in a session have changed: put out who may not be here any more."""
+        self._guard.book.doubt(session_id)
+        await self._guard.recheck()
+
     async def assign(self, preview_id: str) -> tuple[str, int]:
         """An origin and the local port for a new preview. Raises TooManyError."""
         settings = self._settings

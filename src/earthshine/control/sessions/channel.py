@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from earthshine.control.access import Actor, Permission
+from earthshine.control.authorization import GRANTED, SessionRole
 from earthshine.control.sessions.record import SessionRecord
 from earthshine.protocols import feed
 from earthshine.protocols.envelope import SessionCondition
@@ -38,13 +40,25 @@ class Entry:
 class Viewer:
     """Somebody who waits on a channel."""
 
-    __slots__ = ("changed", "name", "session_changed", "size")
+    __slots__ = ("actor", "changed", "put_out", "role", "session_changed", "size")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, actor: Actor, role: SessionRole) -> None:
+        self.actor = actor
+        self.role = role
         self.changed = asyncio.Event()
+        self.put_out = asyncio.Event()
+        """May not watch any more."""
         self.session_changed = True
         self.size: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """As others see them."""
+        return self.actor.name
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the role allows it."""
+        return not self.put_out.is_set() and permission in GRANTED[self.role]
 
 
 class Channel:

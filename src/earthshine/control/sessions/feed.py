@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from earthshine.control import metrics
 from earthshine.control.access import Actor, Permission
+from earthshine.control.authorization import SessionRole
 from earthshine.control.errors import DomainError, InvalidRequestError, NotAllowedError
 from earthshine.control.problems import close_code
 from earthshine.control.sessions.channel import Channel, Entry, Viewer
@@ -35,6 +36,7 @@ CURSOR_WAIT: Final = 30.0
 MAX_REFUSED: Final = 50
 """Messages that are not this protocol before the feed is closed."""
 CLOSE_AHEAD: Final = 4010
+CLOSE_NOT_ALLOWED: Final = 4003
 CLOSE_PROTOCOL: Final = 4009
 CLOSE_TOO_MANY: Final = 4008
 log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class Feed:
         *,
         after: int,
         window: int | None,
-        can_control: bool,
+        role: SessionRole,
     ) -> None:
         self._websocket = websocket
         self._service = service
@@ -77,8 +79,8 @@ class Feed:
         self._page: list[Entry] = []
         """Entries read from the database and not sent yet."""
         self._under_way: list[tuple[int, int]] = []
-        self._viewer = Viewer(actor.name)
-        self._can_control = can_control
+        self._viewer = Viewer(actor, role)
+        self._told_role = role
         self._refused = 0
         self._to_say: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=64)
 
@@ -94,6 +96,7 @@ class Feed:
             async with asyncio.TaskGroup() as tasks:
                 receiving = tasks.create_task(self._receive(tasks))
                 tasks.create_task(self._send(receiving))
+                tasks.create_task(self._until_put_out())
         except* _ClosedError as group:
             closed = group.exceptions[0]
             while isinstance(closed, BaseExceptionGroup):
@@ -118,7 +121,7 @@ class Feed:
                 "session": await self._session(),
                 "firstSeq": 1,
                 "lastSeq": self._channel.last_seq,
-                "canControl": self._can_control,
+                **self._role(),
             }
         )
         self._viewer.session_changed = False
@@ -135,6 +138,16 @@ class Feed:
                 await self._say({"type": "live", "seq": self._cursor})
                 continue
             await self._viewer.changed.wait()
+
+    def _role(self) -> dict[str, Any]:
+        viewer = self._viewer
+        self._told_role = viewer.role
+        return {"role": viewer.role, "canControl": viewer.may(Permission.SESSION_CONTROL)}
+
+    async def _until_put_out(self) -> None:
+        """Ends the feed also when it is held up by a viewer that does not read."""
+        await self._viewer.put_out.wait()
+        raise _ClosedError(CLOSE_NOT_ALLOWED, "the session is not shared with you any more")
 
     async def _settle_cursor(self) -> None:
         """A cursor ahead of the log: its entries come again, or it belongs to another log."""
@@ -157,6 +170,8 @@ class Feed:
             if self._service.is_removed(channel):
                 raise _ClosedError(4004, "the session was deleted")
             await self._say({"type": "session", "session": await self._session()})
+        if self._viewer.role is not self._told_role:
+            await self._say({"type": "role", **self._role()})
         lead = (channel.leader is self._viewer, channel.leader.name if channel.leader else "")
         if lead != self._told_lead:
             self._told_lead = lead
@@ -241,7 +256,7 @@ class Feed:
             self._service.type_into(self._channel, data)
 
     def _require_control(self) -> None:
-        if not self._can_control:
+        if not self._viewer.may(Permission.SESSION_CONTROL):
             raise NotAllowedError("You may watch this session, not control it.")
 
     def _obey(self, message: feed.FromClient, tasks: asyncio.TaskGroup) -> None:
@@ -271,7 +286,7 @@ class Feed:
 
     def _resize(self, cols: int, rows: int) -> None:
         self._viewer.size = (cols, rows)
-        if not self._can_control:
+        if not self._viewer.may(Permission.SESSION_CONTROL):
             return
         if self._channel.leader is None:
             self._service.lead(self._channel, self._viewer)
@@ -303,21 +318,11 @@ async def open_feed(
     try:
         after, window = _position(websocket)
         channel = await service.watch(actor, session_id)
-        can_control = await _may_control(service, actor, session_id)
+        role = await service.role(actor, session_id)
     except DomainError as error:
         await websocket.close(close_code(error), error.detail[:100])
         return
-    await Feed(
-        websocket, service, actor, channel, after=after, window=window, can_control=can_control
-    ).serve()
-
-
-async def _may_control(service: SessionService, actor: Actor, session_id: str) -> bool:
-    try:
-        await service.access.require(actor, Permission.SESSION_CONTROL, session_id)
-    except DomainError:
-        return False
-    return True
+    await Feed(websocket, service, actor, channel, after=after, window=window, role=role).serve()
 
 
 def _position(websocket: WebSocket) -> tuple[int, int | None]:

@@ -172,10 +172,11 @@ async def stream_events(
     """The log as server-sent events; `Last-Event-ID` resumes. Ends when the session has ended."""
     service = _sessions(request)
     channel = await service.watch(actor, session_id)
+    role = await service.role(actor, session_id)
     cursor = int(last_event_id) if last_event_id else after
 
     async def body() -> AsyncIterator[bytes]:
-        async for part in server_sent_events(service, channel, actor.name, cursor, _view):
+        async for part in server_sent_events(service, channel, actor, role, cursor, _view):
             yield part
 
     return StreamingResponse(

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from earthshine.control import metrics
 from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.authorization import SessionRole
 from earthshine.control.errors import (
     ConflictError,
     DomainError,
@@ -46,13 +47,21 @@ class Names(Protocol):
         ...
 
 
+class SessionAccess(Access, Protocol):
+    """Decides, and knows roles."""
+
+    async def role_in(self, actor: Actor, session_id: str) -> SessionRole | None:
+        """What the actor is to a session; None for a stranger."""
+        ...
+
+
 class SessionService:
     """Starting, steering, listing, reading."""
 
     def __init__(
         self,
         storage: SessionStorage,
-        access: Access,
+        access: SessionAccess,
         runners: RunnerDirectory,
         book: ChannelBook,
         journal: Journal,
@@ -68,7 +77,7 @@ class SessionService:
         self._intake = intake
         self._names = names
         self._adding = asyncio.Lock()
-        self.on_removed: Callable[[str, str], None] = lambda *_: None
+        self.on_removed: Callable[[str], None] = lambda _: None
 
     # --- starting --------------------------------------------------------------------------------
 
@@ -186,10 +195,10 @@ class SessionService:
     async def list(
         self, actor: Actor, which: Filter, limit: int, cursor: str | None
     ) -> SessionList:
-        """The sessions that are the actor's, all for an admin; newest first."""
-        owner = None if actor.is_admin else actor.person_id
+        """The sessions that are the actor's or shared with them, all for an admin; newest first."""
+        person_id = None if actor.is_admin else actor.person_id
         before = None if cursor is None else _position(cursor)
-        found = await self._storage.page(owner, which, limit + 1, before)
+        found = await self._storage.page(person_id, which, limit + 1, before)
         records = [self._current(record) for record in found[:limit]]
         return SessionList(
             sessions=[await self._view(record) for record in records],
@@ -217,6 +226,29 @@ class SessionService:
         if channel is None:
             raise NotFoundError("There is no such session, or it is not yours.")
         return channel
+
+    @permits(Permission.SESSION_VIEW)
+    async def role(self, actor: Actor, session_id: str) -> SessionRole:
+        """What the actor is to the session."""
+        role = await self.access.role_in(actor, session_id)
+        if role is None:
+            raise NotFoundError("There is no such session, or it is not yours.")
+        return role
+
+    async def review(self, session_id: str) -> None:
+        """Whom the session is shared with has changed: viewers get their new role, or go."""
+        channel = self._book.live(session_id)
+        if channel is None:
+            return
+        for viewer in list(channel.viewers):
+            role = await self.access.role_in(viewer.actor, session_id)
+            if role is None:
+                viewer.put_out.set()
+            else:
+                viewer.role = role
+            if channel.leader is viewer and not viewer.may(Permission.SESSION_CONTROL):
+                self.lead(channel, None)
+            viewer.changed.set()
 
     def is_removed(self, channel: Channel) -> bool:
         """Whether the session was deleted while somebody watched."""
@@ -408,7 +440,7 @@ class SessionService:
             channel.removed = False
             raise
         self._book.drop(session_id)
-        self.on_removed(session_id, record.owner_id)
+        self.on_removed(session_id)
         await self._forget(record)
 
     async def _forget(self, record: SessionRecord) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from sqlalchemy import delete, insert, select, update
@@ -12,6 +12,7 @@ from earthshine.control.db.engine import Database
 from earthshine.control.sessions.journal import LogReader
 from earthshine.control.sessions.models import EventRow, SessionRow
 from earthshine.control.sessions.record import FINAL, SessionRecord
+from earthshine.control.sharing.models import SessionMemberRow
 
 Filter = Literal["active", "ended", "all"]
 _FINAL = [state.value for state in FINAL]
@@ -55,17 +56,25 @@ class SessionStorage:
 
     async def page(
         self,
-        owner_id: str | None,
+        person_id: str | None,
         which: Filter,
         limit: int,
         before: tuple[datetime, str] | None,
     ) -> list[SessionRecord]:
-        """Sessions, newest first, behind `before` (creation and id); of everybody for None."""
+        """Sessions that are a person's or shared with them; of everybody for None.
+
+        Newest first, behind `before` (creation and id).
+        """
         query = select(SessionRow.__table__).order_by(
             SessionRow.created_at.desc(), SessionRow.id.desc()
         )
-        if owner_id is not None:
-            query = query.where(SessionRow.owner_id == owner_id)
+        if person_id is not None:
+            shared = select(SessionMemberRow.session_id).where(
+                SessionMemberRow.person_id == person_id,
+                SessionMemberRow.expires_at.is_(None)
+                | (SessionMemberRow.expires_at > datetime.now(UTC)),
+            )
+            query = query.where((SessionRow.owner_id == person_id) | SessionRow.id.in_(shared))
         if which == "active":
             query = query.where(SessionRow.state.not_in(_FINAL))
         elif which == "ended":

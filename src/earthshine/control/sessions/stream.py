@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from earthshine.control.access import Actor
+from earthshine.control.authorization import SessionRole
 from earthshine.control.sessions.channel import Channel, Viewer
 from earthshine.control.sessions.schemas import EventView
 from earthshine.control.sessions.service import SessionService
@@ -19,16 +21,17 @@ PAGE: Final = 256 * 1024
 async def server_sent_events(
     service: SessionService,
     channel: Channel,
-    name: str,
+    actor: Actor,
+    role: SessionRole,
     cursor: int,
     view: Callable[[Event], EventView],
 ) -> AsyncIterator[bytes]:
     """Entries behind `cursor`, then those to come; ends when the session's log has ended."""
-    viewer = Viewer(name)
+    viewer = Viewer(actor, role)
     channel.viewers.add(viewer)
     try:
         yield b": earthshine\n\n"
-        while True:
+        while not viewer.put_out.is_set():
             viewer.changed.clear()
             page = await service.log.page(channel.record.id, cursor, PAGE)
             for event in page:

@@ -1,0 +1,1 @@
+"""Sharing sessions: with people, and by links."""
