@@ -36,7 +36,7 @@ export type ShareRole = SharedWith["role"];
 export type Followed = Schemas["Followed"];
 
 export type AuditPage = Schemas["AuditPage"];
-export type AuditRecord = AuditPage["records"][number];
+export type AuditRecord = Schemas["AuditRecord"];
 export type Verification = Schemas["AuditVerification"];
-export type Secret = Schemas["SecretList"]["secrets"][number];
+export type Secret = Schemas["SecretView"];
 export type SecretList = Schemas["SecretList"];
