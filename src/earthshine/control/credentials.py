@@ -14,6 +14,11 @@ from earthshine.control.errors import SignInRequiredError
 COOKIE: Final = "earthshine_sign_in"
 
 
+def cookie_name(*, is_secure: bool) -> str:
+    """The sign-in cookie's name. Under TLS browsers themselves then hold others from setting it."""
+    return f"__Host-{COOKIE}" if is_secure else COOKIE
+
+
 async def current_actor(connection: HTTPConnection) -> Actor:
     """Who makes this request. Raises SignInRequiredError."""
     accounts: AccountService = connection.app.state.accounts
