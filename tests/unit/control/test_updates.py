@@ -76,11 +76,11 @@ async def test_a_deleted_session_is_told(here, runner, listen):
 
 
 async def test_who_falls_far_behind_starts_over(here, runner, listen, monkeypatch):
-    monkeypatch.setattr(updates, "MAX_PENDING", 1)
+    session = await runner.run_session(here.member)
     socket = await listen(here.member)
     await hear(socket, "snapshot")
-    for number in range(3):
-        here.plane.announcer.session_removed(f"s{number}", here.member.actor.person_id)
+    monkeypatch.setattr(updates, "MAX_PENDING", 0)
+    here.plane.announcer.session_changed(here.plane.book.live(session))
     await hear(socket, "snapshot")
 
 

@@ -153,16 +153,14 @@ class SharingService:
         await self._book.changed(session_id)
 
     async def _name_of(self, session_id: str, person_id: str) -> str:
-        query = select(Person.name, SessionRow.owner_id).where(
-            Person.id == person_id, SessionRow.id == session_id
-        )
+        query = select(Person.name).where(Person.id == person_id)
         async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
+            name = (await connection.execute(query)).scalar()
+        if name is None:
             raise NotFoundError("There is no such person.")
-        if row.owner_id == person_id:
+        if await self._owner(session_id) == person_id:
             raise ConflictError("The session is theirs.")
-        return str(row.name)
+        return str(name)
 
     async def _put(
         self,
@@ -327,15 +325,15 @@ class SharingService:
 
     async def _gains(self, actor: Actor, session_id: str, role: SessionRole) -> bool:
         """Whether the link gives more than this person has: it never takes anything away."""
-        if actor.is_admin or await self._owns(actor, session_id):
+        if actor.is_admin or await self._owner(session_id) == actor.person_id:
             return False
         has = await self._book.role(session_id, actor.person_id)
         return has is None or GRANTED[role] > GRANTED[has]
 
-    async def _owns(self, actor: Actor, session_id: str) -> bool:
+    async def _owner(self, session_id: str) -> str | None:
         query = select(SessionRow.owner_id).where(SessionRow.id == session_id)
         async with self._database.read() as connection:
-            return (await connection.execute(query)).scalar() == actor.person_id
+            return (await connection.execute(query)).scalar()
 
 
 def _hash(code: str) -> str:

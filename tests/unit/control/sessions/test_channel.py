@@ -2,6 +2,8 @@ import asyncio
 
 import pytest
 
+from earthshine.control.access import Actor, Role
+from earthshine.control.authorization import SessionRole
 from earthshine.control.sessions import channel as channels
 from earthshine.control.sessions.channel import Channel, ChannelBook, Viewer
 from earthshine.protocols import feed
@@ -54,7 +56,7 @@ def test_a_gap_is_found_from_before_it():
 
 def test_viewers_are_woken():
     channel = Channel(record("s", "p"))
-    viewer = Viewer("anna")
+    viewer = Viewer(Actor("anna", "Anna", Role.MEMBER, "s"), SessionRole.OWNER)
     viewer.session_changed = False
     channel.viewers.add(viewer)
     channel.wake()

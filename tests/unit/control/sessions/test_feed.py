@@ -251,20 +251,13 @@ async def test_typing_while_the_runner_is_away_does_not_end_the_feed(here, runne
     await viewer.hear("pong")
 
 
-async def test_who_may_only_look_cannot_type(here, runner, session, monkeypatch):
-    """No such person exists yet: the rule is a fake."""
-    from earthshine.control.access import Permission
-    from earthshine.control.errors import NotAllowedError
-
-    class FakeAccess:
-        async def require(self, actor, permission, resource_id):
-            if permission is Permission.SESSION_CONTROL:
-                raise NotAllowedError("only looking")
-
-    monkeypatch.setattr(here.plane.sessions, "access", FakeAccess())
+@pytest.mark.parametrize("role", ["viewer", "approver"])
+async def test_who_may_only_look_cannot_type(here, runner, session, role):
+    other = here.other.actor.person_id
+    await here.member.http.put(f"/api/v1/sessions/{session}/shares/{other}", json={"role": role})
     viewer = await here.feed(here.other, session)
     await viewer.live()
-    assert viewer.said[0]["canControl"] is False
+    assert (viewer.said[0]["canControl"], viewer.said[0]["role"]) == (False, role)
     await viewer.connection.send(b"rm -rf /\r")
     assert (await viewer.hear("error"))["code"] == "not-allowed"
     for kind, fields in (
