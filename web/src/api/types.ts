@@ -18,20 +18,22 @@ export type SignInProgress = Schemas["SignInProgress"];
 export type PasskeyChallenge = Schemas["PasskeyChallenge"];
 export type Account = Schemas["Account"];
 export type Passkey = Schemas["Passkey"];
-export type SignIn = Schemas["SignInList"]["signIns"][number];
+export type SignIn = Schemas["SignInView"];
 export type Token = Schemas["Token"];
 export type TokenMade = Schemas["TokenMade"];
 export type Scope = Token["scopes"][number];
 export type DeviceRequest = Schemas["DeviceRequest"];
-export type Person = Schemas["PersonList"]["people"][number];
+export type Person = Schemas["PersonView"];
+/** What an admin can make of somebody. */
+export type MemberRole = Schemas["NewPerson"]["role"];
 export type SignInCode = Schemas["SignInCode"];
 
 export type Pairing = Schemas["Pairing"];
 export type Machine = NonNullable<Pairing["machine"]>;
 
 export type Shares = Schemas["Shares"];
-export type SharedWith = Shares["people"][number];
-export type ShareLink = Shares["links"][number];
+export type SharedWith = Schemas["SharedPerson"];
+export type ShareLink = Schemas["ShareLink"];
 export type ShareRole = SharedWith["role"];
 export type Followed = Schemas["Followed"];
 

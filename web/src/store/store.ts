@@ -36,6 +36,11 @@ export class Store extends EventTarget {
     );
   }
 
+  /** Guests have what was shared with them, and start nothing. */
+  get mayStart(): boolean {
+    return this.me !== null && this.me.role !== "guest";
+  }
+
   session(id: string): Session | undefined {
     return this.sessionsById.get(id);
   }
@@ -80,6 +85,15 @@ export class Store extends EventTarget {
 
   remove(id: string): void {
     this.sessionsById.delete(id);
+    this.changed();
+  }
+
+  putRunner(runner: Runner): void {
+    this.apply({ type: "runner", runner });
+  }
+
+  removeRunner(id: string): void {
+    this.runnersById.delete(id);
     this.changed();
   }
 

@@ -23,7 +23,7 @@ class Viewer implements FeedHandlers {
   };
   readonly live = (): void => void (this.lives += 1);
   readonly session = (): void => {};
-  readonly greeted = (): void => {};
+  readonly permitted = (): void => {};
   readonly lead = (you: boolean): void => void this.leads.push(you);
   readonly refused = (error: CommandRefused): void => void this.refusals.push(error.code);
   readonly reset = (): void => {

@@ -1,22 +1,27 @@
 /** The machines: which are here, what they can run, and how to add one. */
 
 import { LitElement, css, html, nothing } from "lit";
-import { customElement } from "lit/decorators.js";
+import { customElement, query, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
 
-import type { Agent, Runner } from "../api/types";
-import { Ticks, Watches } from "../store/controller";
-import { store } from "../store/store";
-import { copyText } from "../terminal/clipboard";
-import "./agent-badge";
-import { ago, fullTime, shortAge, since } from "./format";
-import { icon } from "./icons";
-import { marked } from "./marked";
-import { base, buttons } from "./styles/shared";
-import { notify } from "./toasts";
+import { devices } from "../../api/devices";
+import type { Pairing } from "../../api/types";
+import { Ticks, Watches } from "../../store/controller";
+import { store } from "../../store/store";
+import { icon } from "../icons";
+import { pages } from "../styles/page";
+import { base, buttons } from "../styles/shared";
+import "./pairing-dialog";
+import type { PairingDialog } from "./pairing-dialog";
+import "./runner-card";
+import "./static-token";
 
 @customElement("es-runners-page")
 export class RunnersPage extends LitElement {
+  /** Machines that wait for an answer, because the page was left meanwhile. */
+  @state() private waiting: readonly Pairing[] = [];
+  @query("es-pairing-dialog") private pairing!: PairingDialog;
+
   constructor() {
     super();
     new Watches(this, store);
@@ -26,220 +31,90 @@ export class RunnersPage extends LitElement {
   static override styles = [
     base,
     buttons,
+    pages,
     css`
-      :host {
-        display: grid;
-        grid-template-rows: auto minmax(0, 1fr);
-      }
-      header {
-        display: flex;
-        align-items: center;
-        min-height: 52px;
-        padding: 8px 20px;
-        border-bottom: 1px solid var(--line);
-      }
       .scroll {
-        overflow: auto;
-        padding: 20px;
+        padding-top: 20px;
       }
       .list {
+        max-width: none;
         display: grid;
         grid-template-columns: minmax(0, 920px);
         gap: 14px;
       }
-      section {
-        border: 1px solid var(--line);
-        border-radius: var(--radius-large);
-        background: var(--surface);
-        padding: 16px 18px;
-      }
-      .head {
-        display: flex;
-        align-items: center;
-        gap: 10px;
-        flex-wrap: wrap;
-      }
-      h2 {
-        font-size: 15px;
-        font-weight: 620;
-      }
-      .state {
-        display: inline-flex;
-        align-items: center;
-        gap: 6px;
-        font-size: 12.5px;
-        color: var(--ok);
-      }
-      .state::before {
-        content: "";
-        width: 7px;
-        height: 7px;
-        border-radius: 50%;
-        background: currentColor;
-      }
-      .state.away {
-        color: var(--warn);
-      }
-      .state.away::before {
-        background: none;
-        border: 1.5px solid currentColor;
-      }
-      .working {
-        margin-left: auto;
-        font-size: 12.5px;
+      .none {
         color: var(--text-2);
+        padding: 24px 0;
       }
-      .facts {
-        margin: 4px 0 12px;
-        font-size: 12.5px;
-        color: var(--text-3);
+      .asks {
         display: flex;
-        flex-wrap: wrap;
-        gap: 2px 14px;
-      }
-      ul {
-        list-style: none;
-        padding: 0;
-        margin: 0;
-        border-top: 1px solid var(--line);
-      }
-      li {
-        display: grid;
-        grid-template-columns: auto 130px minmax(0, 1fr);
         align-items: center;
         gap: 12px;
-        padding: 8px 0;
-        border-bottom: 1px solid var(--line);
-        font-size: 13px;
+        padding: 10px 16px;
+        border: 1px solid var(--warn);
+        border-radius: var(--radius);
+        background: var(--warn-soft);
       }
-      li:last-child {
-        border-bottom: 0;
-        padding-bottom: 0;
-      }
-      li.missing es-agent-badge {
-        filter: grayscale(1);
-        opacity: 0.65;
-      }
-      li.missing .name {
-        color: var(--text-3);
-      }
-      .path,
-      .why {
-        color: var(--text-3);
-        overflow-wrap: anywhere;
-      }
-      .why {
-        color: var(--text-2);
-      }
-      .add p {
-        color: var(--text-2);
-        font-size: 13px;
-        margin: 6px 0 12px;
-      }
-      pre {
-        margin: 0;
-        display: flex;
-        align-items: center;
-        gap: 8px;
-        padding: 4px 4px 4px 12px;
-        border: 1px solid var(--line);
-        border-radius: 8px;
-        background: var(--sunken);
-        font: 12.5px/1.5 var(--mono);
-      }
-      pre code {
+      .asks span {
         flex: 1;
-        overflow-x: auto;
-        font: inherit;
-        padding: 6px 0;
+        min-width: 0;
+        overflow-wrap: anywhere;
       }
       @media (max-width: 760px) {
         .scroll {
           padding: 12px;
         }
-        li {
-          grid-template-columns: auto minmax(0, 1fr);
-          row-gap: 2px;
-        }
-        .path,
-        .why {
-          grid-column: 2;
-        }
-        li es-agent-badge {
-          grid-row: span 2;
-          align-self: start;
-        }
       }
     `,
   ];
 
-  private renderAgent(agent: Agent) {
-    return html`<li class=${agent.available ? "" : "missing"}>
-      <es-agent-badge agent=${agent.name}></es-agent-badge>
-      <span class="name">${agent.label}</span>
-      ${agent.available
-        ? html`<span class="path mono">${agent.path ?? "Any program on this machine"}</span>`
-        : html`<span class="why">${marked(agent.detail ?? "Not found on this machine.")}</span>`}
-    </li>`;
+  override connectedCallback(): void {
+    super.connectedCallback();
+    void this.lookForWaiting();
   }
 
-  private renderRunner(runner: Runner) {
-    const connected = runner.state === "connected";
-    return html`<section aria-label=${runner.name}>
-      <div class="head">
-        <h2>${runner.name}</h2>
-        <span class="state ${runner.state}" title=${fullTime(runner.since)}>
-          ${connected ? `Connected for ${shortAge(since(runner.since) ?? 0)}` : `Away, last seen ${ago(runner.since)}`}
-        </span>
-        ${runner.runningSessions > 0
-          ? html`<a class="working" href="/">${runner.runningSessions} ${runner.runningSessions === 1 ? "session" : "sessions"} at work</a>`
-          : nothing}
-      </div>
-      <div class="facts">
-        <span>${runner.hostname}</span><span>${runner.platform}</span><span class="mono">${runner.home}</span><span>Earthshine ${runner.version}</span>
-      </div>
-      ${connected
-        ? nothing
-        : html`<p class="facts">Its sessions go on and keep their log there. They catch up by themselves when it is back.</p>`}
-      <ul>
-        ${runner.agents.map((agent) => this.renderAgent(agent))}
-      </ul>
-    </section>`;
+  private readonly lookForWaiting = async (): Promise<void> => {
+    try {
+      const { pairings } = await devices.pairings();
+      this.waiting = pairings.filter((pairing) => pairing.state === "presented");
+    } catch {
+      // The dialog for a new machine tells what is wrong, to whoever wants one.
+    }
+  };
+
+  /** Also for the palette. */
+  addMachine(): void {
+    void this.pairing.show();
   }
 
   override render() {
-    const command = `earthshine runner --url ${location.origin} --token-file runner-token`;
-    const loopback = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
     return html`
-      <header><h1>Runners</h1></header>
+      <header>
+        <h1>Runners</h1>
+        <button class="primary" @click=${this.addMachine}>${icon("plus")}Add a machine</button>
+      </header>
       <div class="scroll">
         <div class="list">
+          ${this.waiting.map(
+            (pairing) => html`<div class="asks" role="status">
+              ${icon("warning")}
+              <span>${pairing.machine?.name ?? "A machine"} wants to be added and waits for you.</span>
+              <button class="outlined" @click=${() => this.pairing.resume(pairing)}>Look</button>
+            </div>`,
+          )}
           ${store.loaded ? nothing : html`<p role="status">Loading…</p>`}
+          ${store.loaded && store.runners.length === 0
+            ? html`<p class="none">No machine yet. Add the first one: agents work there, and you watch and steer them from here.</p>`
+            : nothing}
           ${repeat(
             store.runners,
             (runner) => runner.id,
-            (runner) => this.renderRunner(runner),
+            (runner) => html`<es-runner-card .runner=${runner}></es-runner-card>`,
           )}
-          <section class="add" aria-label="Add a machine">
-            <h2>Add a machine</h2>
-            <p>
-              Install Earthshine there, copy the file <span class="mono">runner-token</span> from the server's state folder, and run this. The
-              runner only dials out, so it works behind NAT and firewalls.
-            </p>
-            ${loopback
-              ? html`<p class="why">
-                  You reached this server at a loopback address, which other machines cannot reach: put the server's own address in its place.
-                </p>`
-              : nothing}
-            <pre><code>${command}</code><button
-              class="square"
-              aria-label="Copy the command"
-              title="Copy"
-              @click=${async () => notify({ text: (await copyText(command)) ? "Copied" : "The browser did not allow copying." })}
-            >${icon("copy")}</button></pre>
-          </section>
+          ${store.me?.isAdmin ? html`<es-static-token></es-static-token>` : nothing}
         </div>
       </div>
+      <es-pairing-dialog @over=${this.lookForWaiting}></es-pairing-dialog>
     `;
   }
 }
