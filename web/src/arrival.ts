@@ -59,7 +59,7 @@ export async function follow(me: Me, shareCode: string | null): Promise<Arrival>
 /** Somebody without an account goes in, as whom the others will see. @throws Problem */
 export async function enterAsGuest(shareCode: string, name: string): Promise<Arrival> {
   const followed = await sharing.follow(shareCode, name);
-  return { kind: "signed-in", me: followed.me, path: sessionPath(followed.sessionId), problem: null };
+  return { kind: "signed-in", me: await accounts.me(), path: sessionPath(followed.sessionId), problem: null };
 }
 
 const RETURN_KEY = "earthshine.return";

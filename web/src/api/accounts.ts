@@ -27,7 +27,7 @@ export const accounts = {
   signIn: (code: string): Promise<Me> => outcome(client.POST("/api/v1/sign-in", { body: { code } })),
   password: (name: string, password: string): Promise<SignInProgress> =>
     outcome(client.POST("/api/v1/sign-in/password", { body: { name, password } })),
-  passkeyOptions: (): Promise<PasskeyChallenge> => outcome(client.POST("/api/v1/sign-in/passkey/options", { body: {} })),
+  passkeyOptions: (): Promise<PasskeyChallenge> => outcome(client.POST("/api/v1/sign-in/passkey/options")),
   passkey: (id: string, credential: CredentialJSON): Promise<Me> =>
     outcome(client.POST("/api/v1/sign-in/passkey", { body: { id, credential } })),
   signOut: (): Promise<void> => done(client.POST("/api/v1/sign-out")),
@@ -40,7 +40,7 @@ export const accounts = {
     done(client.PUT("/api/v1/me/password", { body: { current, new: password } })),
   removePassword: (): Promise<void> => done(client.DELETE("/api/v1/me/password")),
   setSecondFactor: (required: boolean): Promise<void> => done(client.PUT("/api/v1/me/second-factor", { body: { required } })),
-  newPasskey: (): Promise<PasskeyChallenge> => outcome(client.POST("/api/v1/me/passkeys/options", { body: {} })),
+  newPasskey: (): Promise<PasskeyChallenge> => outcome(client.POST("/api/v1/me/passkeys/options")),
   addPasskey: (id: string, name: string, credential: CredentialJSON): Promise<Passkey> =>
     outcome(client.POST("/api/v1/me/passkeys", { body: { id, name, credential } })),
   removePasskey: (id: string): Promise<void> =>

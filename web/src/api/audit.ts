@@ -1,14 +1,14 @@
 /** What was done, by whom, from where. */
 
 import { client, outcome } from "./call";
-import type { AuditPage, Verification } from "./types";
+import type { AuditKind, AuditPage, Verification } from "./types";
 
 /** Where the browser downloads all records, as JSON lines. */
 export const AUDIT_EXPORT_PATH = "/api/v1/audit/export";
 export const AUDIT_PAGE_SIZE = 100;
 
 export interface AuditQuery {
-  kind?: string;
+  kind?: AuditKind;
   person?: string;
   session?: string;
   before?: number;

@@ -25,7 +25,7 @@ export type Scope = Token["scopes"][number];
 export type DeviceRequest = Schemas["DeviceRequest"];
 export type Person = Schemas["PersonView"];
 /** What an admin can make of somebody. */
-export type MemberRole = Schemas["NewPerson"]["role"];
+export type MemberRole = NonNullable<Schemas["NewPerson"]["role"]>;
 export type SignInCode = Schemas["SignInCode"];
 
 export type Pairing = Schemas["Pairing"];
@@ -39,6 +39,7 @@ export type Followed = Schemas["Followed"];
 
 export type AuditPage = Schemas["AuditPage"];
 export type AuditRecord = Schemas["AuditRecord"];
+export type AuditKind = Schemas["AuditKind"];
 export type Verification = Schemas["AuditVerification"];
 export type Secret = Schemas["SecretView"];
 export type SecretList = Schemas["SecretList"];

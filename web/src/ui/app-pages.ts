@@ -4,13 +4,9 @@ import { type TemplateResult, html } from "lit";
 
 import type { Route } from "../router";
 import { store } from "../store/store";
-import "./account/account-page";
-import "./device-page";
 import "./notice";
-import { loadAdminPages, loadSessionPage } from "./parts";
-import "./runners/runners-page";
+import { loadAdminPages, loadPages, loadSessionPage } from "./parts";
 import "./sessions-page";
-import "./settings-page";
 
 const nowhere = html`<es-notice heading="There is no such page" text="The address may be mistyped."></es-notice>`;
 const notForGuests = html`<es-notice heading="Not for guests" text="You see the sessions that were shared with you.">
@@ -23,6 +19,7 @@ const forAdmins = html`<es-notice heading="Only for admins" text="Ask an admin o
 export function renderPage(route: Route): TemplateResult {
   const guest = store.me?.role === "guest";
   const admin = store.me?.isAdmin ?? false;
+  if (route.page !== "session" && route.page !== "sessions") loadPages();
   switch (route.page) {
     case "sessions":
       return html`<es-sessions-page></es-sessions-page>`;

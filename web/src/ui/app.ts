@@ -14,13 +14,13 @@ import { store } from "../store/store";
 import { Updates } from "../store/updates";
 import { appShortcuts } from "./app-shortcuts";
 import { renderPage } from "./app-pages";
-import "./come-back-banner";
+import { wantsWayBack } from "./come-back-banner";
 import "./confirm";
 import "./help-dialog";
 import type { HelpDialog } from "./help-dialog";
 import "./palette";
 import type { Palette } from "./palette";
-import { loadSessionPage } from "./parts";
+import { loadPages, loadSessionPage } from "./parts";
 import "./sharing/invited-page";
 import "./sidebar";
 import "./sign-in/sign-in-page";
@@ -132,7 +132,10 @@ export class App extends LitElement {
     if (before === "signed-in") this.updates.refresh();
     else this.updates.start();
     // Most people open a session next.
-    setTimeout(loadSessionPage, PRELOAD_MS);
+    setTimeout(() => {
+      loadSessionPage();
+      loadPages();
+    }, PRELOAD_MS);
   }
 
   private signedOut(): void {
@@ -182,7 +185,7 @@ export class App extends LitElement {
         @start=${(event: CustomEvent<Session | undefined>) => this.openStart(event.detail ?? undefined)}
         @palette=${() => this.palette?.show()}
       >
-        ${route.page === "session" || route.page === "account" ? nothing : html`<es-come-back-banner></es-come-back-banner>`} ${renderPage(route)}
+        ${wantsWayBack(route) ? html`<es-come-back-banner></es-come-back-banner>` : nothing}${renderPage(route)}
       </main>
       ${this.phone.matches && route.page !== "session" ? html`<es-tab-bar @start=${() => this.openStart()}></es-tab-bar>` : nothing}
       <es-start-dialog></es-start-dialog>

@@ -1,21 +1,23 @@
 /** For people who came by a one-time link and could not come back without another. */
 
-import { LitElement, css, html, nothing } from "lit";
+import { LitElement, css, html } from "lit";
 import { customElement } from "lit/decorators.js";
 
-import { Watches } from "../store/controller";
+import type { Route } from "../router";
 import { preferences } from "../store/preferences";
 import { store } from "../store/store";
 import { icon } from "./icons";
 import { base, buttons } from "./styles/shared";
 
+/** Not beside a terminal, which needs the room, and not where one is about to do it. */
+export function wantsWayBack(route: Route): boolean {
+  const { me } = store;
+  if (!me || me.hasCredentials || me.role === "guest" || route.page === "session" || route.page === "account") return false;
+  return preferences.current.comeBackDismissed !== me.personId;
+}
+
 @customElement("es-come-back-banner")
 export class ComeBackBanner extends LitElement {
-  constructor() {
-    super();
-    new Watches(this, store, preferences);
-  }
-
   static override styles = [
     base,
     buttons,
@@ -49,12 +51,10 @@ export class ComeBackBanner extends LitElement {
   ];
 
   override render() {
-    const { me } = store;
-    if (!me || me.hasCredentials || me.role === "guest" || preferences.current.comeBackDismissed === me.personId) return nothing;
     return html`<div class="banner" role="status">
       ${icon("key")}
       <span>You came by a one-time link. <a href="/account">Add a passkey or a password</a>, so that you can come back.</span>
-      <button class="square" aria-label="Dismiss" title="Dismiss" @click=${() => preferences.set({ comeBackDismissed: me.personId })}>${icon("close")}</button>
+      <button class="square" aria-label="Dismiss" title="Dismiss" @click=${() => preferences.set({ comeBackDismissed: store.me?.personId ?? "" })}>${icon("close")}</button>
     </div>`;
   }
 }

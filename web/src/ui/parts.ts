@@ -18,6 +18,11 @@ export function loadSessionPage(): void {
   fetched(import("./session-page"));
 }
 
+/** Pages beside the list of sessions. */
+export function loadPages(): void {
+  fetched(import("./pages"));
+}
+
 export function loadAdminPages(): void {
   fetched(import("./admin-pages"));
 }

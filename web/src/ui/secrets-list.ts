@@ -63,7 +63,7 @@ export class Secrets extends LitElement {
     }
   };
 
-  private async remove(secret: Secret): Promise<void> {
+  private async discard(secret: Secret): Promise<void> {
     const sure = await confirm({
       title: `Remove ${secret.name}?`,
       text: "Agents started from now on do not get it. Those at work keep it until they end.",
@@ -119,7 +119,7 @@ export class Secrets extends LitElement {
         </div>
       </div>
       <div class="actions">
-        <button class="danger" aria-label="Remove ${secret.name}" @click=${() => void this.remove(secret)}>Remove</button>
+        <button class="danger" aria-label="Remove ${secret.name}" @click=${() => void this.discard(secret)}>Remove</button>
         <button class="outlined" aria-label="Replace ${secret.name}" @click=${() => this.edit(secret.name)}>Replace</button>
       </div>
     </div>`;

@@ -333,7 +333,7 @@ export class SessionPage extends LitElement {
     }
     if (viewing?.role && !viewing.canControl) {
       const owner = session.ownerId === store.me?.personId ? "" : session.ownerName;
-      return html`${this.renderCondition(session)}<es-watching role=${viewing.role} owner=${owner}></es-watching>`;
+      return html`${this.renderCondition(session)}<es-watching as=${viewing.role} owner=${owner}></es-watching>`;
     }
     const touch = matchMedia("(pointer: coarse)").matches;
     return html`${this.renderCondition(session)}

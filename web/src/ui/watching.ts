@@ -10,7 +10,7 @@ import { base } from "./styles/shared";
 
 @customElement("es-watching")
 export class Watching extends LitElement {
-  @property() role: SessionRole = "viewer";
+  @property() as: SessionRole = "viewer";
   @property() owner = "";
 
   static override styles = [
@@ -38,7 +38,7 @@ export class Watching extends LitElement {
   override render() {
     return html`${icon("eye")}
       <div role="status">
-        ${watchingWords[this.role === "approver" ? "approver" : "viewer"]}
+        ${watchingWords[this.as === "approver" ? "approver" : "viewer"]}
         ${this.owner ? html`<span class="owner">${this.owner} can let you steer.</span>` : ""}
       </div>`;
   }

@@ -42,6 +42,15 @@ const runner = (id: string, state: Runner["state"] = "connected"): Runner => ({
   home: "/",
   agents: [],
   runningSessions: 0,
+  ownerId: null,
+  ownerName: null,
+  shared: true,
+  credential: "static-token",
+  fingerprint: null,
+  pairedAt: null,
+  address: null,
+  revoked: false,
+  revokedReason: null,
 });
 
 function filled(...sessions: Session[]): Store {

@@ -7,7 +7,7 @@ import { duration, shortAge, shortFolder, size } from "../../src/ui/format";
 import { rank } from "../../src/ui/fuzzy";
 import { PromptHistory } from "../../src/ui/prompt-history";
 import { shortcutOf } from "../../src/ui/session-shortcuts";
-import { codeIn } from "../../src/ui/sign-in-page";
+import { codeIn } from "../../src/ui/sign-in/code-in-link";
 
 describe("splitCommand", () => {
   it.each([

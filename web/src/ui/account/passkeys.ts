@@ -54,7 +54,7 @@ export class Passkeys extends LitElement {
     }
   };
 
-  private async remove(passkey: Passkey): Promise<void> {
+  private async discard(passkey: Passkey): Promise<void> {
     const last = this.account.passkeys.length === 1 && !this.account.hasPassword && !this.account.oidc;
     const sure = await confirm({
       title: `Remove the passkey “${passkey.name}”?`,
@@ -91,7 +91,7 @@ export class Passkeys extends LitElement {
           Added ${ago(passkey.createdAt)}, ${passkey.lastUsedAt ? `used ${ago(passkey.lastUsedAt)}` : "not used yet"}
         </div>
       </div>
-      <button class="danger" aria-label="Remove ${passkey.name}" @click=${() => void this.remove(passkey)}>Remove</button>
+      <button class="danger" aria-label="Remove ${passkey.name}" @click=${() => void this.discard(passkey)}>Remove</button>
     </div>`;
   }
 

@@ -55,7 +55,7 @@ export class PasswordRow extends LitElement {
     }
   };
 
-  private readonly remove = async (): Promise<void> => {
+  private readonly discard = async (): Promise<void> => {
     const left = this.account.passkeys.length > 0 || this.account.oidc;
     const sure = await confirm({
       title: "Remove your password?",
@@ -109,7 +109,7 @@ export class PasswordRow extends LitElement {
         ${this.editing
           ? nothing
           : html`<div class="actions">
-              ${hasPassword ? html`<button class="danger" @click=${this.remove}>Remove</button>` : nothing}
+              ${hasPassword ? html`<button class="danger" @click=${this.discard}>Remove</button>` : nothing}
               <button class="outlined" @click=${this.edit}>${hasPassword ? "Change password" : "Set a password"}</button>
             </div>`}
       </div>

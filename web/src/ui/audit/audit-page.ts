@@ -6,7 +6,7 @@ import { customElement, query, state } from "lit/decorators.js";
 import { AUDIT_EXPORT_PATH, audit } from "../../api/audit";
 import { people } from "../../api/people";
 import { type Problem, asProblem } from "../../api/problem";
-import type { Verification } from "../../api/types";
+import type { AuditKind, Verification } from "../../api/types";
 import { Watches } from "../../store/controller";
 import { Loading } from "../../store/loading";
 import { store } from "../../store/store";
@@ -36,7 +36,7 @@ export class AuditLogPage extends LitElement {
   private readonly people = new Loading(this, async () => (await people.list()).people);
   private readonly records = new AuditPages(this, (before) =>
     audit.records({
-      ...(this.kind ? { kind: this.kind } : {}),
+      ...(this.kind ? { kind: this.kind as AuditKind } : {}),
       ...(this.person ? { person: this.person } : {}),
       ...(this.session ? { session: this.session } : {}),
       ...(before === undefined ? {} : { before }),

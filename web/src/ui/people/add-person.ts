@@ -18,7 +18,7 @@ export interface AddedPerson {
 
 @customElement("es-add-person")
 export class AddPerson extends LitElement {
-  @state() private role: MemberRole = "member";
+  @state() private chosen: MemberRole = "member";
   @state() private busy = false;
   @state() private problem: Problem | null = null;
   @query("#person-name") private nameField!: HTMLInputElement;
@@ -44,7 +44,7 @@ export class AddPerson extends LitElement {
     this.busy = true;
     this.problem = null;
     try {
-      const detail: AddedPerson = await people.add(this.nameField.value.trim(), this.role);
+      const detail: AddedPerson = await people.add(this.nameField.value.trim(), this.chosen);
       this.dispatchEvent(new CustomEvent("added", { detail }));
     } catch (error) {
       this.problem = asProblem(error);
@@ -63,12 +63,12 @@ export class AddPerson extends LitElement {
         </div>
         <div class="field">
           <label for="person-role">Role</label>
-          <select id="person-role" @change=${(event: Event) => (this.role = (event.target as HTMLSelectElement).value as MemberRole)}>
-            ${(["member", "admin"] as const).map((role) => html`<option value=${role} ?selected=${role === this.role}>${roleNames[role]}</option>`)}
+          <select id="person-role" @change=${(event: Event) => (this.chosen = (event.target as HTMLSelectElement).value as MemberRole)}>
+            ${(["member", "admin"] as const).map((role) => html`<option value=${role} ?selected=${role === this.chosen}>${roleNames[role]}</option>`)}
           </select>
         </div>
       </div>
-      <p class="hint">${roleWords[this.role]}.</p>
+      <p class="hint">${roleWords[this.chosen]}.</p>
       <es-problem .problem=${this.problem}></es-problem>
       <div class="actions end">
         <button type="button" @click=${() => this.dispatchEvent(new Event("cancel"))}>Cancel</button>

@@ -104,7 +104,7 @@ export class PeoplePage extends LitElement {
     if (sure) await this.change(person, { disabled: true });
   }
 
-  private async remove(person: Person): Promise<void> {
+  private async discard(person: Person): Promise<void> {
     const sure = await confirm({
       title: `Remove ${person.name}?`,
       text: "They are signed out at once and for good; passwords, passkeys, tokens and keys of theirs are deleted. Their sessions stay, for admins.",
@@ -167,7 +167,7 @@ export class PeoplePage extends LitElement {
             person.disabled
               ? { label: "Let in again", icon: "check", run: () => void this.change(person, { disabled: false }) }
               : { label: "Shut out", icon: "hand", run: () => void this.disable(person) },
-            { label: "Remove", icon: "trash", danger: true, run: () => void this.remove(person) },
+            { label: "Remove", icon: "trash", danger: true, run: () => void this.discard(person) },
           ] satisfies MenuItem[])),
     ];
   }

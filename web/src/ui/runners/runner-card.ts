@@ -85,7 +85,7 @@ export class RunnerCard extends LitElement {
     }
   }
 
-  private async remove(): Promise<void> {
+  private async discard(): Promise<void> {
     const { name, id } = this.runner;
     const sure = await confirm({ title: `Take ${name} off the list?`, text: "Its sessions and their logs stay.", yes: "Remove" });
     if (!sure) return;
@@ -123,7 +123,7 @@ export class RunnerCard extends LitElement {
     }
     if (device && !runner.revoked) items.push({ label: "Revoke", icon: "close", danger: true, run: () => void this.revoke() });
     if (runner.revoked || runner.state !== "connected") {
-      items.push({ label: "Remove from the list", icon: "trash", danger: true, run: () => void this.remove() });
+      items.push({ label: "Remove from the list", icon: "trash", danger: true, run: () => void this.discard() });
     }
     return items;
   }

@@ -96,7 +96,7 @@ export class SharePeople extends LitElement {
     this.changed();
   }
 
-  private async remove(shared: SharedWith): Promise<void> {
+  private async discard(shared: SharedWith): Promise<void> {
     try {
       await sharing.unshare(this.sessionId, shared.personId);
     } catch (error) {
@@ -134,7 +134,7 @@ export class SharePeople extends LitElement {
       >
         ${shareRoles.map((role) => html`<option value=${role} .selected=${role === shared.role}>${sessionRoleNames[role]}</option>`)}
       </select>
-      <button class="danger" aria-label="Take back from ${shared.name}" @click=${() => void this.remove(shared)}>Take back</button>
+      <button class="danger" aria-label="Take back from ${shared.name}" @click=${() => void this.discard(shared)}>Take back</button>
     </div>`;
   }
 
