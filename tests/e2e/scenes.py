@@ -287,3 +287,76 @@ def sessions(plane: FakeControlPlane) -> FakeSession:
         endedAt=iso(now - 26 * HOUR),
     )
     return shown
+
+
+def trust(plane: FakeControlPlane) -> None:
+    """People, passkeys, shares and an afternoon of the audit log."""
+    now = time.time()
+    it = plane.trust
+    it.account["passkeys"] = [
+        {
+            "id": "k1",
+            "name": "Firefox on Linux",
+            "createdAt": iso(now - 30 * 24 * HOUR),
+            "lastUsedAt": iso(now - 2 * HOUR),
+        },
+        {
+            "id": "k2",
+            "name": "Blue security key",
+            "createdAt": iso(now - 3 * 24 * HOUR),
+            "lastUsedAt": None,
+        },
+    ]
+    it.secrets["me"] = [
+        {
+            "name": "ANTHROPIC_API_KEY",
+            "createdAt": iso(now - 9 * 24 * HOUR),
+            "lastUsedAt": iso(now - 4 * MINUTE),
+            "runnerId": None,
+        }
+    ]
+    it.shares["people"] = [
+        {
+            "personId": "p2",
+            "name": "tomasz",
+            "role": "controller",
+            "expiresAt": None,
+            "guest": False,
+        },
+        {
+            "personId": "g7",
+            "name": "Noor from design",
+            "role": "viewer",
+            "expiresAt": iso(now + 20 * HOUR),
+            "guest": True,
+        },
+    ]
+    plane.runners["r2"] |= {"ownerId": "p2", "ownerName": "tomasz", "shared": True}
+    plane.runners["r3"] |= {
+        "revoked": True,
+        "revokedReason": "Its credential was used from two machines at once.",
+    }
+    plane.add_runner(
+        "r4",
+        name="ci-runner",
+        ownerId=None,
+        ownerName=None,
+        shared=True,
+        credential="static-token",
+        fingerprint=None,
+        pairedAt=None,
+        agents=[SHELL],
+    )
+    stranger = {"personId": None, "personName": "", "address": "203.0.113.77"}
+    limiter = {"sessionId": "limiter", "runnerId": "r1"}
+    it.record("set-up")
+    it.record("signed-in", details={"method": "passkey"})
+    it.record("sign-in-refused", "root", details={"method": "password"}, **stranger)
+    it.record("runner-paired", "workshop", runnerId="r1", details={"fingerprint": "7c1e 9b40"})
+    it.record("person-added", "tomasz", details={"role": "member"})
+    it.record("session-started", "Keep rate limits across restarts", **limiter)
+    it.record("prompted", details={"bytes": 88}, **limiter)
+    it.record("session-shared", "tomasz", details={"role": "controller", "until": None}, **limiter)
+    it.record("typed", details={"bytes": 412, "from": iso(now - 60), "until": iso(now)}, **limiter)
+    it.record("token-reused", "gpu-box", runnerId="r3", **stranger)
+    it.record("secret-used", "ANTHROPIC_API_KEY", **limiter)

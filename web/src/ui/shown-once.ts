@@ -66,7 +66,7 @@ export class ShownOnce extends LitElement {
         />
         <button class="outlined" @click=${() => void copy(this.value)}>${icon("copy")}Copy</button>
       </div>
-      <p class="hint">${this.note}${left > 0 ? html` It works for another ${duration(left)}.` : nothing}</p>`;
+      <p class="hint">${this.note}${left > 0 ? html` It works for another ${left >= 120_000 ? `${Math.ceil(left / 60_000)} minutes` : duration(left)}.` : nothing}</p>`;
   }
 }
 

@@ -8,6 +8,7 @@ export const pairingDialogStyles = css`
   }
   .body {
     display: grid;
+    grid-template-columns: minmax(0, 1fr);
     gap: 12px;
   }
   p {

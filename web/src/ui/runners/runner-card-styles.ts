@@ -90,6 +90,9 @@ export const runnerCardStyles = css`
   .why {
     color: var(--text-2);
   }
+  .facts + .facts {
+    margin-top: -8px;
+  }
   .state.revoked {
     color: var(--bad);
   }

@@ -149,6 +149,7 @@ export class RunnerCard extends LitElement {
 
   private renderHead() {
     const { runner } = this;
+    const menu = this.rules ? this.menu : [];
     return html`<div class="head">
       ${this.renaming
         ? html`<input
@@ -168,7 +169,7 @@ export class RunnerCard extends LitElement {
       ${runner.runningSessions > 0
         ? html`<a class="working" href="/">${runner.runningSessions} ${runner.runningSessions === 1 ? "session" : "sessions"} at work</a>`
         : html`<span class="working"></span>`}
-      ${this.rules ? html`<es-menu label="More about ${runner.name}" .items=${this.menu}></es-menu>` : nothing}
+      ${menu.length > 0 ? html`<es-menu label="More about ${runner.name}" .items=${menu}></es-menu>` : nothing}
     </div>`;
   }
 

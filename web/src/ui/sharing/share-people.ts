@@ -38,6 +38,7 @@ export class SharePeople extends LitElement {
         display: grid;
         grid-template-columns: minmax(0, 1fr) auto auto auto;
         gap: 8px;
+        align-items: center;
         padding-bottom: 10px;
       }
       .row {

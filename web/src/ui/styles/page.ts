@@ -47,8 +47,12 @@ export const rows = css`
     gap: 10px;
     min-height: 32px;
   }
-  h2 > :last-child:not(:first-child) {
+  h2 > button {
     margin-left: auto;
+  }
+  .hint {
+    font-size: 12.5px;
+    color: var(--text-3);
   }
   .row {
     display: flex;
