@@ -97,6 +97,7 @@ def runners(plane: FakeControlPlane) -> None:
     }
 
 
+TITLE = "Keep rate limits across restarts"
 TASK = "The rate limiter forgets its buckets on restart. Keep them in the database, with a test."
 MINUS = "\x1b[48;2;74;32;36m\x1b[38;2;255;214;214m-        "
 PLUS = "\x1b[48;2;28;62;40m\x1b[38;2;214;255;224m+        "
@@ -155,7 +156,7 @@ def at_work(plane: FakeControlPlane) -> FakeSession:
     session = plane.add_session(
         "limiter",
         agent="claude",
-        title="Keep rate limits across restarts",
+        title=TITLE,
         folder="/home/mira/orbit-api-limiter",
         worktree={"repository": "/home/mira/orbit-api", "branch": "limits/persist-buckets"},
         prompt="The rate limiter forgets its buckets on restart.",
@@ -353,9 +354,9 @@ def trust(plane: FakeControlPlane) -> None:
     it.record("signed-in", details={"method": "passkey"})
     it.record("sign-in-refused", "root", details={"method": "password"}, **stranger)
     it.record("runner-paired", "workshop", runnerId="r1", details={"fingerprint": "7c1e 9b40"})
-    it.record("person-added", "tomasz", details={"role": "member"})
-    it.record("session-started", "Keep rate limits across restarts", **limiter)
-    it.record("prompted", details={"bytes": 88}, **limiter)
+    it.record("person-added", "p2", details={"role": "member"})
+    it.record("session-started", TITLE, **limiter)
+    it.record("prompted", TITLE, details={"text": TASK}, **limiter)
     it.record("session-shared", "tomasz", details={"role": "controller", "until": None}, **limiter)
     it.record("typed", details={"bytes": 412, "from": iso(now - 60), "until": iso(now)}, **limiter)
     it.record("token-reused", "gpu-box", runnerId="r3", **stranger)

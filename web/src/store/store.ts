@@ -65,6 +65,9 @@ export class Store extends EventTarget {
       case "session-removed":
         this.sessionsById.delete(message.id);
         break;
+      case "runner-removed":
+        this.runnersById.delete(message.id);
+        break;
       case "runner":
         this.runnersById.set(message.runner.id, message.runner);
         for (const [id, session] of this.sessionsById) {
@@ -93,8 +96,7 @@ export class Store extends EventTarget {
   }
 
   removeRunner(id: string): void {
-    this.runnersById.delete(id);
-    this.changed();
+    this.apply({ type: "runner-removed", id });
   }
 
   signedIn(me: Me): void {

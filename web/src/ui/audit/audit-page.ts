@@ -16,7 +16,7 @@ import { titleOf } from "../status";
 import { pages, rows } from "../styles/page";
 import { base, buttons, fields } from "../styles/shared";
 import "./audit-records";
-import { auditGroups } from "./audit-words";
+import { auditGroups, auditLabel } from "./audit-words";
 import { AuditPages } from "./pages";
 import { type TimeRange, rangeOf, within } from "./time-range";
 
@@ -132,6 +132,10 @@ export class AuditLogPage extends LitElement {
     }
   }
 
+  private get names(): ReadonlyMap<string, string> {
+    return new Map((this.people.value ?? []).map((person) => [person.id, person.name]));
+  }
+
   private get shown() {
     return this.records.records.filter((record) => within(this.range, record.at));
   }
@@ -173,7 +177,7 @@ export class AuditLogPage extends LitElement {
           <option value="">Everything</option>
           ${auditGroups.map(
             ([name, kinds]) => html`<optgroup label=${name}>
-              ${Object.entries(kinds).map(([kind, { label }]) => html`<option value=${kind}>${label}</option>`)}
+              ${kinds.map((kind) => html`<option value=${kind}>${auditLabel(kind)}</option>`)}
             </optgroup>`,
           )}
         </select>
@@ -232,7 +236,7 @@ export class AuditLogPage extends LitElement {
 
   private renderRecords() {
     const { records, shown } = this;
-    return html`${shown.length > 0 ? html`<es-audit-records .records=${shown}></es-audit-records>` : nothing}
+    return html`${shown.length > 0 ? html`<es-audit-records .records=${shown} .names=${this.names}></es-audit-records>` : nothing}
       ${shown.length === 0 && records.loaded && !records.busy
         ? html`<p class="nothing" role="status">${this.maybeOlder ? "Nothing found so far." : "Nothing of the kind was recorded."}</p>`
         : nothing}

@@ -11,7 +11,7 @@ import { fullTime } from "../format";
 import { icon } from "../icons";
 import { titleOf } from "../status";
 import { base, buttons } from "../styles/shared";
-import { auditWords, detailText, isAlarming } from "./audit-words";
+import { type Names, actorOf, auditWords, detailText, isAlarming } from "./audit-words";
 
 const short = new Intl.DateTimeFormat(undefined, {
   month: "short",
@@ -25,6 +25,7 @@ const short = new Intl.DateTimeFormat(undefined, {
 @customElement("es-audit-records")
 export class AuditRecords extends LitElement {
   @property({ attribute: false }) records: readonly AuditRecord[] = [];
+  @property({ attribute: false }) names: Names = new Map();
   /** Of one session: its name need not be on every line. */
   @property({ type: Boolean }) one = false;
   @state() private opened: ReadonlySet<number> = new Set();
@@ -167,7 +168,7 @@ export class AuditRecords extends LitElement {
       <button aria-expanded=${open} @click=${() => this.turn(record.seq)}>
         ${icon(open ? "chevron-down" : "chevron-right")}
         <time datetime=${record.at}>${short.format(new Date(record.at))}</time>
-        <span class="what"><span class="who">${record.personName || "Somebody"}</span> ${auditWords(record)}</span>
+        <span class="what"><span class="who">${actorOf(record)}</span> ${auditWords(record, this.names)}</span>
         ${this.one ? nothing : html`<span class="where ellipsis">${where}</span>`}
         <span class="address mono ellipsis">${record.address}</span>
       </button>

@@ -61,6 +61,12 @@ export class PeoplePage extends LitElement {
       .off .name {
         color: var(--text-3);
       }
+      @media (max-width: 760px) {
+        .row {
+          flex-wrap: nowrap;
+          gap: 6px;
+        }
+      }
     `,
   ];
 

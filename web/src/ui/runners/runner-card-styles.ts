@@ -48,6 +48,13 @@ export const runnerCardStyles = css`
     font-size: 12.5px;
     color: var(--text-2);
   }
+  .menu {
+    display: flex;
+    margin-left: auto;
+  }
+  .working + .menu {
+    margin-left: 0;
+  }
   .facts {
     margin: 4px 0 12px;
     font-size: 12.5px;
@@ -141,7 +148,11 @@ export const runnerCardStyles = css`
     }
     .working {
       margin-left: 0;
-      flex: 1;
+      flex-basis: 100%;
+      order: 1;
+    }
+    .working + .menu {
+      margin-left: auto;
     }
   }
 `;

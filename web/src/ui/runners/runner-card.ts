@@ -168,8 +168,8 @@ export class RunnerCard extends LitElement {
       ${this.renderState()}
       ${runner.runningSessions > 0
         ? html`<a class="working" href="/">${runner.runningSessions} ${runner.runningSessions === 1 ? "session" : "sessions"} at work</a>`
-        : html`<span class="working"></span>`}
-      ${menu.length > 0 ? html`<es-menu label="More about ${runner.name}" .items=${menu}></es-menu>` : nothing}
+        : nothing}
+      ${menu.length > 0 ? html`<span class="menu"><es-menu label="More about ${runner.name}" .items=${menu}></es-menu></span>` : nothing}
     </div>`;
   }
 
@@ -210,7 +210,7 @@ export class RunnerCard extends LitElement {
             <es-secrets
               .store=${this.secrets}
               heading="Keys for agents here"
-              note="Agents on ${runner.name} get these as environment variables, before your own keys of the same name. They are never shown again."
+              note="Agents on ${runner.name} get these as environment variables, unless whoever starts them has a key of the same name. They are never shown again."
             ></es-secrets>
           </div>`
         : nothing}
