@@ -22,7 +22,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.e2e.fake_problems import problem
 from tests.e2e.fake_session import FakeFeed, FakeSession, Record, iso
+from tests.e2e.fake_trust import FakeTrust
 
 UI = Path(__file__).parents[2] / "src/earthshine/control/ui/dist"
 POLICY = (
@@ -37,18 +39,23 @@ class FakeControlPlane:
     """Runs in a thread of its own; every method may be called from the test's thread."""
 
     def __init__(self, port: int = 0) -> None:
-        self.me = {
+        self.me: dict[str, Any] = {
             "personId": "p1",
             "name": "mira",
+            "role": "admin",
             "isAdmin": True,
             "version": "0.1.0",
             "previewEnabled": True,
+            "hasCredentials": True,
+            "sharedSessionId": None,
         }
+        self.trust = FakeTrust(self)
         self.sessions: dict[str, FakeSession] = {}
         self.runners: dict[str, dict[str, Any]] = {}
         self.folders: dict[str, list[dict[str, Any]]] = {}
         self.signed_in = False
-        self.can_control = True
+        self.role = "owner"
+        """What whoever watches is to the session."""
         self.refuse_feeds: int | None = None
         """Close code for new feeds; `None` lets them in."""
         self.replay_pause = 0.0
@@ -152,6 +159,15 @@ class FakeControlPlane:
             "home": "/home/mira",
             "agents": [],
             "runningSessions": 0,
+            "ownerId": "p1",
+            "ownerName": "mira",
+            "shared": False,
+            "credential": "device",
+            "fingerprint": "7c1e9b40d2aa53f8e6010bd94c77a2f1",
+            "pairedAt": iso(time.time() - 9 * 86400),
+            "address": "192.168.1.20",
+            "revoked": False,
+            "revokedReason": None,
         } | view
 
     def append(self, session: FakeSession, kind: str, data: bytes | dict[str, Any]) -> None:
@@ -194,6 +210,26 @@ class FakeControlPlane:
 
         self._call(change)
 
+    def change_role(self, session: FakeSession, role: str) -> None:
+        """While somebody watches: given more or less."""
+
+        def change() -> None:
+            self.role = role
+            for feed in session.feeds:
+                feed.outbox.append({"type": "role", **self._role()})
+                feed.changed.set()
+
+        self._call(change)
+
+    def tell_runner(self, runner_id: str, **view: Any) -> None:
+        """A runner as it is now, to everybody."""
+
+        def change() -> None:
+            self.runners.setdefault(runner_id, {}).update(view)
+            self._tell({"type": "runner", "runner": dict(self.runners[runner_id])})
+
+        self._call(change)
+
     def lead(self, session: FakeSession, leader: FakeFeed | None, name: str | None = None) -> None:
         self._call(lambda: self._lead(session, leader, name))
 
@@ -211,6 +247,7 @@ class FakeControlPlane:
         return Starlette(
             lifespan=lifespan,
             routes=[
+                *self.trust.routes(),
                 Route(f"{api}/sign-in", self._sign_in, methods=["POST"]),
                 Route(f"{api}/me", self._me),
                 Route(f"{api}/sign-out", self._sign_out, methods=["POST"]),
@@ -241,16 +278,20 @@ class FakeControlPlane:
                 "That sign-in link does not work any more.",
                 "Run `earthshine up` again, or make a link under Settings.",
             )
+        return self.welcome(self.me)
+
+    def welcome(self, answer: dict[str, Any]) -> Response:
+        """Sign the browser in."""
         self.signed_in = True
-        response = JSONResponse(self.me)
+        response = JSONResponse(answer)
         response.set_cookie(COOKIE, "yes", httponly=True, samesite="strict")
         return response
 
-    def _unknown(self, request: Request | WebSocket) -> bool:
+    def unknown(self, request: Request | WebSocket) -> bool:
         return not self.signed_in or request.cookies.get(COOKIE) != "yes"
 
     async def _me(self, request: Request) -> Response:
-        if self._unknown(request):
+        if self.unknown(request):
             return problem(401, "signed-out", "You are not signed in.", "Open the sign-in link.")
         return JSONResponse(self.me)
 
@@ -374,7 +415,7 @@ class FakeControlPlane:
 
     async def _watch(self, websocket: WebSocket) -> None:
         await websocket.accept(subprotocol="earthshine.updates.v1")
-        if self._unknown(websocket):
+        if self.unknown(websocket):
             await websocket.close(4001)
             return
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -397,6 +438,9 @@ class FakeControlPlane:
 
     # The feed.
 
+    def _role(self) -> dict[str, Any]:
+        return {"role": self.role, "canControl": self.role in {"owner", "controller"}}
+
     def _lead(self, session: FakeSession, leader: FakeFeed | None, name: str | None = None) -> None:
         session.leader = leader
         for feed in session.feeds:
@@ -409,7 +453,7 @@ class FakeControlPlane:
         await websocket.accept(subprotocol="earthshine.feed.v1")
         session = self.sessions.get(websocket.path_params["id"])
         refusal = self.refuse_feeds or (
-            4001 if self._unknown(websocket) else None if session else 4004
+            4001 if self.unknown(websocket) else None if session else 4004
         )
         if refusal or session is None:
             await websocket.close(refusal or 4004)
@@ -428,7 +472,7 @@ class FakeControlPlane:
                 "session": dict(session.view),
                 "firstSeq": first,
                 "lastSeq": session.view["lastSeq"],
-                "canControl": self.can_control,
+                **self._role(),
             },
             {"type": "lead", "you": False, "name": None},
         ]
@@ -528,18 +572,3 @@ class FakeControlPlane:
         session.view["lastSeq"] = seq
         for feed in session.feeds:
             feed.changed.set()
-
-
-def problem(status: int, code: str, detail: str, remedy: str) -> Response:
-    return JSONResponse(
-        {
-            "type": "about:blank",
-            "title": detail,
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "remedy": remedy,
-        },
-        status_code=status,
-        media_type="application/problem+json",
-    )

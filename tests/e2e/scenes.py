@@ -97,6 +97,7 @@ def runners(plane: FakeControlPlane) -> None:
     }
 
 
+TITLE = "Keep rate limits across restarts"
 TASK = "The rate limiter forgets its buckets on restart. Keep them in the database, with a test."
 MINUS = "\x1b[48;2;74;32;36m\x1b[38;2;255;214;214m-        "
 PLUS = "\x1b[48;2;28;62;40m\x1b[38;2;214;255;224m+        "
@@ -155,7 +156,7 @@ def at_work(plane: FakeControlPlane) -> FakeSession:
     session = plane.add_session(
         "limiter",
         agent="claude",
-        title="Keep rate limits across restarts",
+        title=TITLE,
         folder="/home/mira/orbit-api-limiter",
         worktree={"repository": "/home/mira/orbit-api", "branch": "limits/persist-buckets"},
         prompt="The rate limiter forgets its buckets on restart.",
@@ -287,3 +288,76 @@ def sessions(plane: FakeControlPlane) -> FakeSession:
         endedAt=iso(now - 26 * HOUR),
     )
     return shown
+
+
+def trust(plane: FakeControlPlane) -> None:
+    """People, passkeys, shares and an afternoon of the audit log."""
+    now = time.time()
+    it = plane.trust
+    it.account["passkeys"] = [
+        {
+            "id": "k1",
+            "name": "Firefox on Linux",
+            "createdAt": iso(now - 30 * 24 * HOUR),
+            "lastUsedAt": iso(now - 2 * HOUR),
+        },
+        {
+            "id": "k2",
+            "name": "Blue security key",
+            "createdAt": iso(now - 3 * 24 * HOUR),
+            "lastUsedAt": None,
+        },
+    ]
+    it.secrets["me"] = [
+        {
+            "name": "ANTHROPIC_API_KEY",
+            "createdAt": iso(now - 9 * 24 * HOUR),
+            "lastUsedAt": iso(now - 4 * MINUTE),
+            "runnerId": None,
+        }
+    ]
+    it.shares["people"] = [
+        {
+            "personId": "p2",
+            "name": "tomasz",
+            "role": "controller",
+            "expiresAt": None,
+            "guest": False,
+        },
+        {
+            "personId": "g7",
+            "name": "Noor from design",
+            "role": "viewer",
+            "expiresAt": iso(now + 20 * HOUR),
+            "guest": True,
+        },
+    ]
+    plane.runners["r2"] |= {"ownerId": "p2", "ownerName": "tomasz", "shared": True}
+    plane.runners["r3"] |= {
+        "revoked": True,
+        "revokedReason": "Its credential was used from two machines at once.",
+    }
+    plane.add_runner(
+        "r4",
+        name="ci-runner",
+        ownerId=None,
+        ownerName=None,
+        shared=True,
+        credential="static-token",
+        fingerprint=None,
+        pairedAt=None,
+        agents=[SHELL],
+    )
+    stranger = {"personId": None, "personName": "", "address": "203.0.113.77"}
+    limiter = {"sessionId": "limiter", "runnerId": "r1"}
+    it.record("set-up")
+    it.record("signed-in", details={"method": "passkey"})
+    it.record("sign-in-refused", "root", details={"method": "password"}, **stranger)
+    it.record("runner-paired", "workshop", runnerId="r1", details={"fingerprint": "7c1e 9b40"})
+    it.record("person-added", "p2", details={"role": "member"})
+    it.record("session-started", TITLE, **limiter)
+    it.record("prompted", TITLE, details={"text": TASK}, **limiter)
+    it.record("session-shared", "tomasz", details={"role": "controller", "until": None}, **limiter)
+    it.record("typed", details={"bytes": 412, "from": iso(now - 60), "until": iso(now)}, **limiter)
+    it.record("token-reused", "gpu-box", runnerId="r3", **stranger)
+    it.record("secret-used", "ANTHROPIC_API_KEY", **limiter)

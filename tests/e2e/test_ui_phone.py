@@ -106,7 +106,7 @@ def test_text_to_select_with_a_finger(session: SessionPage) -> None:
 
 def test_anothers_terminal_is_shown_whole(mobile: EarthshinePages, plane: FakeControlPlane) -> None:
     work = scenes.at_work(plane)
-    plane.can_control = False
+    plane.role = "viewer"
     mobile.sign_in(CODE)
     session = mobile.open_session(work.view["id"]).wait_live()
     width = session.page.evaluate(

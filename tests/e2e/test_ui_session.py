@@ -274,10 +274,11 @@ def test_focus_goes_between_terminal_and_prompt(session: SessionPage) -> None:
 def test_somebody_who_may_only_watch(
     app: EarthshinePages, work: FakeSession, plane: FakeControlPlane
 ) -> None:
-    plane.can_control = False
+    plane.role = "viewer"
     app.sign_in(CODE)
     session = app.open_session(work.view["id"]).wait_live()
-    expect(session.prompt).to_be_disabled()
+    expect(session.prompt).to_have_count(0)
+    expect(app.page.locator("es-watching")).to_contain_text("You are watching.")
     session.type("x")
     expect(app.notices.filter(has_text="watch this session, but not type")).to_be_visible()
     assert bytes(work.typed) == b""

@@ -26,8 +26,9 @@ def test_a_link_opened_in_the_same_tab_works_too(app: EarthshinePages) -> None:
 
 def test_a_pasted_link_is_understood(app: EarthshinePages) -> None:
     app.page.goto(app.url)
+    app.page.get_by_role("button", name="Use a one-time link").click()
     app.page.get_by_label("Sign-in link or code").fill(f"{app.url}/#sign-in={CODE}")
-    app.page.get_by_role("button", name="Sign in").click()
+    app.page.get_by_role("button", name="Use it").click()
     app.sessions()
 
 

@@ -1,4 +1,4 @@
-import "./sign-in-link";
+import "./address-codes";
 
 import "@fontsource-variable/jetbrains-mono/wght.css";
 import "./ui/styles/symbols.css";

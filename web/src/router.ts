@@ -1,18 +1,24 @@
 /** Pages by path. Links are ordinary links; clicks on them stay inside the page. */
 
+const pages = ["runners", "settings", "account", "people", "audit"] as const;
+
+export type PlainPage = (typeof pages)[number];
+
 export type Route =
   | { readonly page: "sessions" }
   | { readonly page: "session"; readonly id: string }
-  | { readonly page: "runners" }
-  | { readonly page: "settings" }
+  /** `code`: the one a command line shows, where the link brought it along. */
+  | { readonly page: "device"; readonly code: string }
+  | { readonly page: PlainPage }
   | { readonly page: "unknown" };
 
-export function routeOf(path: string): Route {
+export function routeOf(path: string, search = ""): Route {
   const [first = "", second, ...more] = path.split("/").slice(1);
   if (more.length === 0 && second === undefined) {
     if (first === "") return { page: "sessions" };
-    if (first === "runners") return { page: "runners" };
-    if (first === "settings") return { page: "settings" };
+    if (first === "device") return { page: "device", code: new URLSearchParams(search).get("code") ?? "" };
+    const page = pages.find((name) => name === first);
+    if (page) return { page };
   }
   if (first === "sessions" && second && more.length === 0) {
     try {
@@ -30,11 +36,11 @@ export function sessionPath(id: string): string {
 
 class Router extends EventTarget {
   get route(): Route {
-    return routeOf(location.pathname);
+    return routeOf(location.pathname, location.search);
   }
 
   go(path: string): void {
-    if (path === location.pathname) return;
+    if (path === location.pathname + location.search) return;
     history.pushState(null, "", path);
     this.dispatchEvent(new Event("change"));
   }
@@ -45,8 +51,10 @@ class Router extends EventTarget {
       if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
       const link = event.composedPath().find((node): node is HTMLAnchorElement => node instanceof HTMLAnchorElement);
       if (!link || link.target || link.origin !== location.origin || link.hasAttribute("download")) return;
+      // What the server answers itself, such as the way to the identity provider.
+      if (link.pathname.startsWith("/api/")) return;
       event.preventDefault();
-      this.go(link.pathname);
+      this.go(link.pathname + link.search);
     });
   }
 }

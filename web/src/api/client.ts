@@ -1,45 +1,11 @@
-/** The JSON API, typed by the server's own OpenAPI document. Failures are `Problem`s. */
+/** Sessions, folders and previews of the JSON API. */
 
-import createClient from "openapi-fetch";
-
-import { problemFrom, unreachable } from "./problem";
-import type { paths } from "./schema.gen";
-import type { FolderList, Me, Session, StartSession } from "./types";
-
-const client = createClient<paths>({
-  // Looked up at call time, so that tests can put another fetch in its place.
-  fetch: (request) => globalThis.fetch(request),
-  headers: { "content-type": "application/json" },
-  credentials: "same-origin",
-});
-
-interface Answer<T> {
-  data?: T;
-  error?: unknown;
-  response: Response;
-}
-
-async function outcome<T>(call: Promise<Answer<T>>): Promise<T> {
-  let answer: Answer<T>;
-  try {
-    answer = await call;
-  } catch {
-    throw unreachable();
-  }
-  if (!answer.response.ok) throw problemFrom(answer.response.status, answer.error);
-  return answer.data as T;
-}
+import { client, done, outcome } from "./call";
+import type { FolderList, Session, StartSession } from "./types";
 
 const session = (id: string) => ({ params: { path: { session_id: id } } });
 
 export const api = {
-  signIn: (code: string): Promise<Me> => outcome(client.POST("/api/v1/sign-in", { body: { code } })),
-  me: (): Promise<Me> => outcome(client.GET("/api/v1/me")),
-  signOut: async (): Promise<void> => {
-    await outcome(client.POST("/api/v1/sign-out"));
-  },
-  signInCode: () => outcome(client.POST("/api/v1/sign-in-codes", { body: {} })),
-
   folders: (runnerId: string, path: string): Promise<FolderList> =>
     outcome(
       client.GET("/api/v1/runners/{runner_id}/folders", {
@@ -53,9 +19,8 @@ export const api = {
   start: (body: StartSession): Promise<Session> => outcome(client.POST("/api/v1/sessions", { body })),
   rename: (id: string, title: string): Promise<Session> =>
     outcome(client.PATCH("/api/v1/sessions/{session_id}", { ...session(id), body: { title } })),
-  remove: async (id: string): Promise<void> => {
-    await outcome(client.DELETE("/api/v1/sessions/{session_id}", session(id)));
-  },
+  remove: (id: string): Promise<void> =>
+    done(client.DELETE("/api/v1/sessions/{session_id}", session(id))),
   interrupt: (id: string, commandId: string) =>
     outcome(client.POST("/api/v1/sessions/{session_id}/interrupt", { ...session(id), body: { commandId } })),
   stop: (id: string, commandId: string) =>
@@ -66,13 +31,12 @@ export const api = {
   previews: (id: string) => outcome(client.GET("/api/v1/sessions/{session_id}/previews", session(id))),
   openPreview: (id: string, port: number) =>
     outcome(client.POST("/api/v1/sessions/{session_id}/previews", { ...session(id), body: { port } })),
-  closePreview: async (id: string, previewId: string): Promise<void> => {
-    await outcome(
+  closePreview: (id: string, previewId: string): Promise<void> =>
+    done(
       client.DELETE("/api/v1/sessions/{session_id}/previews/{preview_id}", {
         params: { path: { session_id: id, preview_id: previewId } },
       }),
-    );
-  },
+    ),
 };
 
 /** An id for a command: the same one twice has no second effect. */

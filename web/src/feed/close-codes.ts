@@ -30,14 +30,14 @@ const verdicts: Record<number, Verdict> = {
   4003: {
     then: "end",
     code: "not-allowed",
-    why: "You are not allowed to watch this session.",
-    remedy: "Ask its owner for access.",
+    why: "You are not allowed to watch this session any longer.",
+    remedy: "Ask its owner if you should see it.",
   },
   4004: {
     then: "end",
     code: "not-found",
     why: "There is no such session.",
-    remedy: "It may have been deleted. Go back to the list of sessions.",
+    remedy: "It may have been deleted, or is no longer shared with you. Go back to the list of sessions.",
   },
   4008: { then: "retry", why: "there are too many connections" },
   4009: {

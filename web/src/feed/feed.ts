@@ -2,7 +2,7 @@
 
 import type { Session } from "../api/types";
 import { Link, type LinkOptions, type Status } from "./link";
-import { type ClientMessage, type ServerMessage, parseServerMessage } from "./messages";
+import { type ClientMessage, type ServerMessage, type SessionRole, parseServerMessage, roleIn } from "./messages";
 import { type CommandMessage, CommandRefused, Outbox } from "./outbox";
 import { type FeedEvent, FeedFormatError, decodeRecords } from "./records";
 
@@ -24,7 +24,8 @@ export interface FeedHandlers {
   /** Everything from before this connection has been handed over through `events`. */
   live(): void;
   session(session: Session): void;
-  greeted(canControl: boolean): void;
+  /** What this viewer may do; at first, and whenever it changes. */
+  permitted(role: SessionRole, canControl: boolean): void;
   lead(you: boolean, name: string | null): void;
   /** An error that belongs to none of our commands. */
   refused(error: CommandRefused): void;
@@ -148,10 +149,11 @@ export class Feed {
     hello: (message) => {
       this.replay = { from: this.cursor, at: this.cursor, to: message.lastSeq };
       this.handlers.session(message.session);
-      this.handlers.greeted(message.canControl);
+      this.handlers.permitted(roleIn(message), message.canControl);
       this.link.greeted();
       for (const command of this.outbox.unsent()) this.post(command);
     },
+    role: (message) => this.handlers.permitted(roleIn(message), message.canControl),
     live: () => {
       this.handlers.live();
       this.link.caughtUp();

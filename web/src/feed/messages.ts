@@ -3,8 +3,20 @@
 import type { Session } from "../api/types";
 import { FeedFormatError } from "./records";
 
+/** What somebody is to a session; each may do what those after it may. */
+export type SessionRole = "owner" | "controller" | "approver" | "viewer";
+
+const roles: ReadonlySet<unknown> = new Set<SessionRole>(["owner", "controller", "approver", "viewer"]);
+
+/** The role in a message; where an older server tells none, what follows from `canControl`. */
+export function roleIn(message: { role?: unknown; canControl: boolean }): SessionRole {
+  if (roles.has(message.role)) return message.role as SessionRole;
+  return message.canControl ? "owner" : "viewer";
+}
+
 export type ServerMessage =
-  | { type: "hello"; session: Session; firstSeq: number; lastSeq: number; canControl: boolean }
+  | { type: "hello"; session: Session; firstSeq: number; lastSeq: number; canControl: boolean; role?: unknown }
+  | { type: "role"; role: unknown; canControl: boolean }
   | { type: "live"; seq: number }
   | { type: "session"; session: Session }
   | { type: "lead"; you: boolean; name: string | null }
@@ -23,6 +35,7 @@ export type ClientMessage =
 /** Fields that must be there, by message type. */
 const required: Record<ServerMessage["type"], Record<string, "number" | "string" | "boolean" | "object">> = {
   hello: { session: "object", firstSeq: "number", lastSeq: "number", canControl: "boolean" },
+  role: { role: "string", canControl: "boolean" },
   live: { seq: "number" },
   session: { session: "object" },
   lead: { you: "boolean" },

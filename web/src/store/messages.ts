@@ -7,7 +7,8 @@ export type UpdateMessage =
   | { type: "snapshot"; sessions: Session[]; runners: Runner[] }
   | { type: "session"; session: Session }
   | { type: "session-removed"; id: string }
-  | { type: "runner"; runner: Runner };
+  | { type: "runner"; runner: Runner }
+  | { type: "runner-removed"; id: string };
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 
@@ -16,6 +17,7 @@ const complete: Record<UpdateMessage["type"], (message: Record<string, unknown>)
   session: (m) => isRecord(m["session"]),
   "session-removed": (m) => typeof m["id"] === "string",
   runner: (m) => isRecord(m["runner"]),
+  "runner-removed": (m) => typeof m["id"] === "string",
 };
 
 /**

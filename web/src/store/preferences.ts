@@ -14,6 +14,8 @@ export interface Preferences {
   lastWorktree: boolean;
   /** Last folder by runner. */
   folders: Record<string, string>;
+  /** Who does not want to be told again that they cannot come back without a link. */
+  comeBackDismissed: string;
 }
 
 export const FONT_SIZES = { min: 8, max: 28, initial: 13 } as const;
@@ -31,6 +33,7 @@ const initial: Preferences = {
   lastRunner: "",
   lastWorktree: false,
   folders: {},
+  comeBackDismissed: "",
 };
 
 class PreferenceStore extends EventTarget {

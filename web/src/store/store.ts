@@ -36,6 +36,11 @@ export class Store extends EventTarget {
     );
   }
 
+  /** Guests have what was shared with them, and start nothing. */
+  get mayStart(): boolean {
+    return this.me !== null && this.me.role !== "guest";
+  }
+
   session(id: string): Session | undefined {
     return this.sessionsById.get(id);
   }
@@ -60,6 +65,9 @@ export class Store extends EventTarget {
       case "session-removed":
         this.sessionsById.delete(message.id);
         break;
+      case "runner-removed":
+        this.runnersById.delete(message.id);
+        break;
       case "runner":
         this.runnersById.set(message.runner.id, message.runner);
         for (const [id, session] of this.sessionsById) {
@@ -81,6 +89,14 @@ export class Store extends EventTarget {
   remove(id: string): void {
     this.sessionsById.delete(id);
     this.changed();
+  }
+
+  putRunner(runner: Runner): void {
+    this.apply({ type: "runner", runner });
+  }
+
+  removeRunner(id: string): void {
+    this.apply({ type: "runner-removed", id });
   }
 
   signedIn(me: Me): void {

@@ -1,6 +1,6 @@
 /** Keeps the store current while somebody is signed in. */
 
-import { api } from "../api/client";
+import { accounts } from "../api/accounts";
 import { Problem } from "../api/problem";
 import { Link } from "../feed/link";
 import { FeedFormatError } from "../feed/records";
@@ -10,7 +10,7 @@ import type { Store } from "./store";
 /** True unless the server says that nobody is signed in; an unreachable server proves nothing. */
 export async function stillSignedIn(): Promise<boolean> {
   try {
-    await api.me();
+    await accounts.me();
     return true;
   } catch (error) {
     return !(error instanceof Problem && error.signedOut);

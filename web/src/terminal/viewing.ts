@@ -5,6 +5,7 @@ import type { Session } from "../api/types";
 import { Feed, type Replay } from "../feed/feed";
 import type { Status } from "../feed/link";
 import { isOpen } from "../feed/machine";
+import type { SessionRole } from "../feed/messages";
 import type { CommandRefused } from "../feed/outbox";
 import type { FeedEvent } from "../feed/records";
 import { preferences } from "../store/preferences";
@@ -24,6 +25,8 @@ export type PageHooks = Pick<
   "clipboardOffered" | "followed" | "hovered" | "shortcut" | "typedInVain"
 > & {
   refused(error: CommandRefused): void;
+  /** It was given or taken while one watched. */
+  roleChanged(role: SessionRole): void;
 };
 
 export class Viewing extends EventTarget {
@@ -34,6 +37,8 @@ export class Viewing extends EventTarget {
   /** Some replay has been: there is something to show meanwhile. */
   everDrawn = false;
   canControl = false;
+  /** What this person is to the session; `null` until the server said it. */
+  role: SessionRole | null = null;
   leading = false;
   leader: string | null = null;
   terminalTitle = "";
@@ -56,10 +61,7 @@ export class Viewing extends EventTarget {
       events: (events, done) => this.play(events, done),
       live: () => void this.caughtUp(),
       session: (session) => this.store.put(session),
-      greeted: (canControl) => {
-        this.canControl = canControl;
-        if (this.terminal) this.terminal.canControl = canControl;
-      },
+      permitted: (role, canControl) => this.permitted(role, canControl),
       lead: (you, name) => {
         this.leading = you;
         this.leader = name;
@@ -87,6 +89,10 @@ export class Viewing extends EventTarget {
   /** Who asked it to end, where somebody did. */
   get stoppedBy(): string | null {
     return this.entries.findLast((entry) => entry.kind === "stopping")?.by ?? null;
+  }
+
+  get owns(): boolean {
+    return this.role === "owner";
   }
 
   get live(): boolean {
@@ -145,6 +151,19 @@ export class Viewing extends EventTarget {
 
   takeLead(): void {
     this.feed.takeLead();
+  }
+
+  private permitted(role: SessionRole, canControl: boolean): void {
+    const before = this.role;
+    this.role = role;
+    this.canControl = canControl;
+    if (this.terminal) this.terminal.canControl = canControl;
+    if (!canControl && this.leading) {
+      this.leading = false;
+      this.terminal?.lead(false);
+    }
+    if (before !== null && before !== role) this.page.roleChanged(role);
+    this.changed();
   }
 
   private readonly restyle = (): void => {

@@ -1,6 +1,7 @@
 /** Keys that work on every page, while no field and no terminal has the focus. */
 
 import { router } from "../router";
+import { places } from "./places";
 
 export interface AppShortcuts {
   blocked(): boolean;
@@ -35,8 +36,8 @@ export function appShortcuts(to: AppShortcuts): void {
     else if (inText || main || event.altKey) return;
     else if (Date.now() < chordUntil) {
       chordUntil = 0;
-      const path = { s: "/", r: "/runners", e: "/settings" }[key];
-      if (path) act = () => router.go(path);
+      const place = places().find((one) => one.key === key);
+      if (place) act = () => router.go(place.path);
     } else if (key === "g") act = () => (chordUntil = Date.now() + CHORD_MS);
     else act = { n: to.start, "?": to.help }[key];
     if (!act) return;

@@ -3,46 +3,34 @@
 import { LitElement, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 
-import { api } from "../api/client";
-import { Problem, asProblem } from "../api/problem";
-import type { Session } from "../api/types";
+import { shareLink, signInLink } from "../address-codes";
+import { Problem } from "../api/problem";
+import type { Me, Session } from "../api/types";
+import { type Arrival, arrive, follow, rememberedPlace } from "../arrival";
 import { router } from "../router";
-import { signInLink } from "../sign-in-link";
 import { Watches } from "../store/controller";
 import { preferences } from "../store/preferences";
 import { store } from "../store/store";
 import { Updates } from "../store/updates";
 import { appShortcuts } from "./app-shortcuts";
+import { renderPage } from "./app-pages";
+import { wantsWayBack } from "./come-back-banner";
 import "./confirm";
 import "./help-dialog";
-import "./notice";
 import type { HelpDialog } from "./help-dialog";
 import "./palette";
 import type { Palette } from "./palette";
-import "./runners-page";
-import "./sessions-page";
-import "./settings-page";
+import { loadPages, loadSessionPage } from "./parts";
+import "./sharing/invited-page";
 import "./sidebar";
-import "./sign-in-page";
+import "./sign-in/sign-in-page";
 import "./start-dialog";
 import type { StartDialog } from "./start-dialog";
 import "./tab-bar";
-import { notify } from "./toasts";
+import { notifyError } from "./toasts";
 
 /** The list comes first; the terminal, which is large, is fetched a moment later. */
 const PRELOAD_MS = 600;
-
-function loadSessionPage(): void {
-  import("./session-page").catch(() => {
-    notify({
-      key: "load",
-      tone: "bad",
-      text: "A part of the page could not be loaded.",
-      detail: "Reload it: the server may have been updated.",
-      action: { label: "Reload", run: () => location.reload() },
-    });
-  });
-}
 
 @customElement("es-app")
 export class App extends LitElement {
@@ -50,8 +38,10 @@ export class App extends LitElement {
   @property({ type: Boolean, reflect: true }) plain = true;
   /** The sidebar is folded away, or there is no room for it. */
   @property({ type: Boolean, reflect: true }) narrow = false;
-  @state() private phase: "asking" | "signed-out" | "signed-in" | "unreachable" = "asking";
+  @state() private phase: "asking" | "signed-out" | "signed-in" | "unreachable" | "invited" = "asking";
   @state() private problem: Problem | null = null;
+  /** A share link that waits until one is in. */
+  @state() private shareCode: string | null = null;
   @query("es-start-dialog") private startDialog?: StartDialog;
   @query("es-palette") private palette?: Palette;
   @query("es-help-dialog") private help?: HelpDialog;
@@ -85,7 +75,7 @@ export class App extends LitElement {
     store.addEventListener("change", () => {
       if (this.phase === "signed-in" && store.me === null) this.signedOut();
     });
-    signInLink.addEventListener("change", () => void this.begin());
+    for (const link of [signInLink, shareLink]) link.addEventListener("change", () => void this.begin());
     void this.begin();
   }
 
@@ -96,35 +86,56 @@ export class App extends LitElement {
 
   /** Sign in with the link one came by, else ask who one is. */
   private async begin(): Promise<void> {
-    const code = signInLink.take();
-    try {
-      store.signedIn(code ? await api.signIn(code) : await api.me());
-      this.signedIn();
-    } catch (error) {
-      const problem = asProblem(error);
-      if (code && problem.status !== 0 && (await this.alreadySignedIn())) return;
-      this.problem = problem.signedOut && !code ? null : problem;
-      this.phase = problem.status === 0 || problem.status >= 500 ? "unreachable" : "signed-out";
+    this.shareCode = shareLink.take() ?? this.shareCode;
+    this.take(await arrive(signInLink.take(), this.shareCode));
+  }
+
+  private readonly retry = (): void => {
+    this.phase = "asking";
+    void this.begin();
+  };
+
+  /** Somebody signed in on the page for that. */
+  private readonly entered = async (event: CustomEvent<Me>): Promise<void> => {
+    this.take(await follow(event.detail, this.shareCode));
+  };
+
+  private take(arrival: Arrival): void {
+    switch (arrival.kind) {
+      case "signed-in":
+        this.signedIn(arrival);
+        break;
+      case "invited":
+        this.phase = "invited";
+        break;
+      case "signed-out":
+      case "unreachable":
+        this.problem = arrival.problem;
+        this.phase = arrival.kind;
+        break;
     }
   }
 
-  /** A used-up link does no harm where one is signed in anyway. */
-  private async alreadySignedIn(): Promise<boolean> {
-    try {
-      store.signedIn(await api.me());
-    } catch {
-      return false;
-    }
-    this.signedIn();
-    return true;
-  }
-
-  private signedIn(): void {
+  private signedIn({ me, path, problem }: Extract<Arrival, { kind: "signed-in" }>): void {
+    const before = this.phase;
+    const place = rememberedPlace();
     this.problem = null;
+    this.shareCode = null;
+    store.signedIn(me);
     this.phase = "signed-in";
-    this.updates.start();
+    // A guest who comes back has one place to go.
+    const home = me.sharedSessionId && router.route.page === "sessions" ? `/sessions/${encodeURIComponent(me.sharedSessionId)}` : null;
+    const to = path ?? (place?.shareCode ? null : place?.path) ?? home;
+    if (to) router.go(to);
+    if (problem) void this.updateComplete.then(() => notifyError("The link did not open a session.", problem));
+    if (place?.shareCode) void follow(me, place.shareCode).then((arrival) => this.take(arrival));
+    if (before === "signed-in") this.updates.refresh();
+    else this.updates.start();
     // Most people open a session next.
-    setTimeout(loadSessionPage, PRELOAD_MS);
+    setTimeout(() => {
+      loadSessionPage();
+      loadPages();
+    }, PRELOAD_MS);
   }
 
   private signedOut(): void {
@@ -133,7 +144,7 @@ export class App extends LitElement {
   }
 
   private openStart(like?: Session): void {
-    void this.startDialog?.show(like);
+    if (store.mayStart) void this.startDialog?.show(like);
   }
 
   override willUpdate(): void {
@@ -143,38 +154,27 @@ export class App extends LitElement {
     if (route.page !== "session") document.title = "Earthshine";
   }
 
-  private renderPage() {
-    const { route } = router;
-    switch (route.page) {
-      case "sessions":
-        return html`<es-sessions-page></es-sessions-page>`;
-      case "session":
-        loadSessionPage();
-        return html`<es-session-page sessionId=${route.id}></es-session-page>`;
-      case "runners":
-        return html`<es-runners-page></es-runners-page>`;
-      case "settings":
-        return html`<es-settings-page></es-settings-page>`;
-      case "unknown":
-        return html`<es-notice heading="There is no such page" text="The address may be mistyped."></es-notice>`;
-    }
+  private renderOutside() {
+    return html`<main>
+        ${this.phase === "invited"
+          ? html`<es-invited-page
+              code=${this.shareCode ?? ""}
+              @arrived=${(event: CustomEvent<Arrival>) => this.take(event.detail)}
+              @sign-in=${() => (this.phase = "signed-out")}
+            ></es-invited-page>`
+          : html`<es-sign-in-page
+              phase=${this.phase}
+              .problem=${this.problem}
+              .shareCode=${this.shareCode}
+              @signed-in=${this.entered}
+              @retry=${this.retry}
+            ></es-sign-in-page>`}
+      </main>
+      <es-toasts></es-toasts>`;
   }
 
   override render() {
-    if (this.phase !== "signed-in") {
-      return html`<main>
-          <es-sign-in-page
-            phase=${this.phase}
-            .problem=${this.problem}
-            @signed-in=${() => this.signedIn()}
-            @retry=${() => {
-              this.phase = "asking";
-              void this.begin();
-            }}
-          ></es-sign-in-page>
-        </main>
-        <es-toasts></es-toasts>`;
-    }
+    if (this.phase !== "signed-in") return this.renderOutside();
     const { route } = router;
     return html`
       <a class="skip-link" href="#main" @click=${(event: Event) => (event.preventDefault(), this.querySelector("main")?.focus())}>Skip to content</a>
@@ -185,7 +185,7 @@ export class App extends LitElement {
         @start=${(event: CustomEvent<Session | undefined>) => this.openStart(event.detail ?? undefined)}
         @palette=${() => this.palette?.show()}
       >
-        ${this.renderPage()}
+        ${wantsWayBack(route) ? html`<es-come-back-banner></es-come-back-banner>` : nothing}${renderPage(route)}
       </main>
       ${this.phone.matches && route.page !== "session" ? html`<es-tab-bar @start=${() => this.openStart()}></es-tab-bar>` : nothing}
       <es-start-dialog></es-start-dialog>

@@ -4,6 +4,7 @@ import { LitElement, css, html } from "lit";
 import { customElement, query } from "lit/decorators.js";
 
 import { icon } from "./icons";
+import { shareKey } from "./session-shortcuts";
 import { base, buttons, dialogs } from "./styles/shared";
 
 const mac = /Mac|iPhone|iPad/.test(navigator.platform);
@@ -16,6 +17,8 @@ const groups: readonly (readonly [string, readonly (readonly [string, string])[]
       ["New session", "N"],
       ["Search and commands", `${main} K`],
       ["Sessions, runners, settings", "G then S, R, E"],
+      ["Account", "G then A"],
+      ["People, audit log", "G then P, L"],
       ["Show or hide the sidebar", `${main} B`],
       ["These shortcuts", "?"],
     ],
@@ -33,6 +36,7 @@ const groups: readonly (readonly [string, readonly (readonly [string, string])[]
     [
       ["Between terminal and prompt", "F6"],
       ["Find", `${main} F`],
+      ["Share", shareKey],
       ["Copy the selection", mac ? "⌘ C" : "Ctrl Shift C"],
       ["Paste", mac ? "⌘ V" : "Ctrl Shift V"],
       ["Search and commands", mac ? "⌘ K" : "Ctrl Shift K"],

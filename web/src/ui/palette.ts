@@ -10,6 +10,8 @@ import { isActive, store } from "../store/store";
 import { lastPart } from "./format";
 import { rank } from "./fuzzy";
 import { type IconName, icon } from "./icons";
+import { places } from "./places";
+import { shareKey } from "./session-shortcuts";
 import { statusOf, titleOf } from "./status";
 import "./status-dot";
 import { base, dialogs, fields } from "./styles/shared";
@@ -23,7 +25,9 @@ interface Entry {
   readonly run: () => void;
 }
 
-const MAX_SHOWN = 12;
+const MAX_SHOWN = 14;
+/** Sessions at work that are always offered before the commands. */
+const MIN_SESSIONS = 3;
 
 @customElement("es-palette")
 export class Palette extends LitElement {
@@ -128,6 +132,16 @@ export class Palette extends LitElement {
     this.dispatchEvent(new Event(name));
   }
 
+  /** What the session that is open can do beyond its own keys. */
+  private get ofThisSession(): Entry[] {
+    const page = document.querySelector("es-session-page");
+    if (!page?.owns) return [];
+    return [
+      { id: "share", label: "Share this session", icon: "share", detail: shareKey, run: () => page.perform("share") },
+      { id: "session-audit", label: "What was done in this session", icon: "log", run: () => page.perform("audit") },
+    ];
+  }
+
   private get entries(): Entry[] {
     const sessions = store.sessions.map((session): Entry => ({
       id: session.id,
@@ -138,17 +152,27 @@ export class Palette extends LitElement {
     }));
     const theme = preferences.shade === "dark" ? "light" : "dark";
     const commands: Entry[] = [
-      { id: "new", label: "New session", icon: "plus", detail: "N", run: () => this.tell("start") },
-      { id: "sessions", label: "Go to sessions", icon: "terminal", detail: "G S", run: () => router.go("/") },
-      { id: "runners", label: "Go to runners", icon: "server", detail: "G R", run: () => router.go("/runners") },
-      { id: "settings", label: "Go to settings", icon: "settings", detail: "G E", run: () => router.go("/settings") },
+      ...(store.mayStart ? ([{ id: "new", label: "New session", icon: "plus", detail: "N", run: () => this.tell("start") }] satisfies Entry[]) : []),
+      ...this.ofThisSession,
+      ...places().map(
+        ({ path, name, icon, key }): Entry => ({
+          id: path,
+          label: `Go to ${name.toLowerCase()}`,
+          icon,
+          detail: `G ${key.toUpperCase()}`,
+          run: () => router.go(path),
+        }),
+      ),
+      ...(store.mayStart
+        ? ([{ id: "device", label: "Let a command line in", icon: "device", run: () => router.go("/device") }] satisfies Entry[])
+        : []),
       { id: "theme", label: `Use the ${theme} theme`, icon: "spark", run: () => preferences.set({ theme }) },
       { id: "sidebar", label: "Show or hide the sidebar beside a session", icon: "expand", detail: "Ctrl B", run: () => preferences.set({ sidebar: !preferences.current.sidebar }) },
       { id: "help", label: "Keyboard shortcuts", icon: "keyboard", detail: "?", run: () => this.tell("help") },
     ];
     if (this.searched === "") {
       const active = sessions.filter((entry) => isActive(store.session(entry.id)!));
-      return [...active.slice(0, MAX_SHOWN - commands.length), ...commands];
+      return [...active.slice(0, Math.max(MIN_SESSIONS, MAX_SHOWN - commands.length)), ...commands];
     }
     return rank([...sessions, ...commands], this.searched, (entry) => `${entry.label} ${entry.detail ?? ""}`).slice(0, MAX_SHOWN);
   }

@@ -12,6 +12,7 @@ import { lastPart, shortFolder } from "./format";
 import { icon } from "./icons";
 import "./menu";
 import type { MenuItem } from "./menu";
+import { shareKey } from "./session-shortcuts";
 import { statusOf, titleOf } from "./status";
 import "./status-dot";
 import { base, buttons, fields } from "./styles/shared";
@@ -22,6 +23,8 @@ export class SessionBar extends LitElement {
   @property({ attribute: false }) pill: Omit<PillInput, "now" | "online"> | null = null;
   @property({ attribute: false }) menu: readonly MenuItem[] = [];
   @property({ type: Boolean }) canControl = false;
+  /** An owner's rights: to share. */
+  @property({ type: Boolean }) owns = false;
   @property({ type: Boolean }) previews = false;
   @property({ type: Boolean }) timeline = false;
   @property() terminalTitle = "";
@@ -201,6 +204,9 @@ export class SessionBar extends LitElement {
       <button class="square wide" aria-pressed=${this.timeline} title="Timeline" aria-label="Timeline" @click=${() => this.tell("timeline")}>
         ${icon("timeline")}
       </button>
+      ${this.owns
+        ? html`<button class="square wide" title="Share (${shareKey})" aria-label="Share" @click=${() => this.tell("share")}>${icon("share")}</button>`
+        : nothing}
       ${this.previews && steerable
         ? html`<button class="square wide" title="Open a port of this machine" aria-label="Preview" @click=${() => this.tell("preview")}>${icon("globe")}</button>`
         : nothing}
@@ -237,6 +243,7 @@ export class SessionBar extends LitElement {
             ? html`<span title=${session.worktree.branch}>${icon("branch")}<span class="ellipsis">${session.worktree.branch}</span></span>`
             : html`<span class="narrow-folder sr-only">${lastPart(session.folder)}</span>`}
           <span class="runner">${icon("server")}${session.runnerName}</span>
+          ${session.ownerId === store.me?.personId ? nothing : html`<span class="owner ellipsis" title="Its owner">${icon("person")}${session.ownerName}</span>`}
           ${this.terminalTitle && this.terminalTitle !== session.title
             ? html`<span class="terminal-title ellipsis" title="What the program calls itself">${this.terminalTitle}</span>`
             : nothing}

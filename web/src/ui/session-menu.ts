@@ -2,9 +2,10 @@
 
 import type { Session } from "../api/types";
 import { preferences } from "../store/preferences";
-import { isActive } from "../store/store";
+import { isActive, store } from "../store/store";
 import type { Viewing } from "../terminal/viewing";
 import type { MenuItem } from "./menu";
+import { shareKey } from "./session-shortcuts";
 
 export function sessionMenu(session: Session, viewing: Viewing | null, perform: (action: string) => void): MenuItem[] {
   const items: MenuItem[] = [];
@@ -12,6 +13,7 @@ export function sessionMenu(session: Session, viewing: Viewing | null, perform: 
     items.push({ label, run: () => perform(action), ...more });
   };
   const control = viewing?.canControl ?? false;
+  const owns = viewing?.owns ?? false;
   const { fontSize } = preferences.current;
   if (control && session.state === "running") {
     add("Interrupt", "interrupt", { icon: "hand" });
@@ -21,6 +23,10 @@ export function sessionMenu(session: Session, viewing: Viewing | null, perform: 
     add("Use my window's size", "lead", { icon: "expand", ...(viewing.leader ? { hint: `now ${viewing.leader}` } : {}) });
   }
   if (control && session.state === "running") add("Preview a port", "preview", { icon: "globe" });
+  if (owns) {
+    add("Share", "share", { icon: "share", hint: shareKey });
+    add("Audit", "audit", { icon: "log" });
+  }
   add("Find", "search", { icon: "search", hint: "Ctrl-F" });
   add("Timeline", "timeline", { icon: "timeline" });
   add("Terminal text", "text", { icon: "copy" });
@@ -30,9 +36,9 @@ export function sessionMenu(session: Session, viewing: Viewing | null, perform: 
   );
   if (control) {
     add("Rename", "rename", { icon: "pencil" });
-    add("Start another like this", "again", { icon: "plus" });
+    if (store.mayStart) add("Start another like this", "again", { icon: "plus" });
     if (isActive(session)) add("Kill", "kill", { icon: "close", danger: true });
-    else add("Delete", "delete", { icon: "trash", danger: true });
   }
+  if (owns && !isActive(session)) add("Delete", "delete", { icon: "trash", danger: true });
   return items;
 }

@@ -10,6 +10,8 @@ import { LitElement, type PropertyValues, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 
 import { api, newCommandId } from "../api/client";
+import type { Session } from "../api/types";
+import type { SessionRole } from "../feed/messages";
 import { router } from "../router";
 import { preferences } from "../store/preferences";
 import { store } from "../store/store";
@@ -19,6 +21,7 @@ import { copyText } from "../terminal/clipboard";
 import type { ExtraKey } from "../terminal/keys";
 import type { Destination } from "../terminal/links";
 import { Viewing } from "../terminal/viewing";
+import "./audit/session-audit-dialog";
 import { confirm } from "./confirm";
 import "./condition";
 import "./ending";
@@ -35,10 +38,13 @@ import "./session-bar";
 import "./session-missing";
 import { sessionMenu } from "./session-menu";
 import { shortcutOf } from "./session-shortcuts";
+import { watchingWords } from "./sharing/roles";
+import "./sharing/share-dialog";
 import { titleOf } from "./status";
 import "./text-sheet";
 import "./timeline";
 import { notify, notifyError } from "./toasts";
+import "./watching";
 
 const histories = new Map<string, PromptHistory>();
 
@@ -101,6 +107,7 @@ export class SessionPage extends LitElement {
       shortcut: (event) => this.terminalKey(event),
       typedInVain: () => this.explainSilence(),
       refused: (error) => notifyError("The session refused that.", error),
+      roleChanged: (role) => this.explainRole(role),
     });
     this.viewing = viewing;
     viewing.addEventListener("change", this.viewingChanged);
@@ -155,6 +162,12 @@ export class SessionPage extends LitElement {
     notify({ key: "typed-in-vain", text });
   }
 
+  private explainRole(role: SessionRole): void {
+    const steers = this.viewing?.canControl;
+    notify({ key: "role", text: steers ? "You can steer this session now." : watchingWords[role === "approver" ? "approver" : "viewer"] });
+    if (!steers) this.querySelector("es-share-dialog")?.close();
+  }
+
   private async steer(how: "stop" | "kill" | "interrupt"): Promise<void> {
     if (how === "kill") {
       const sure = await confirm({
@@ -198,11 +211,19 @@ export class SessionPage extends LitElement {
 
   private readonly act = (event: CustomEvent<string>): void => this.perform(event.detail);
 
-  private perform(action: string): void {
+  /** Does this person own it, or have an owner's rights? */
+  get owns(): boolean {
+    return this.viewing?.owns ?? false;
+  }
+
+  /** Carry out something of the bar, the menu, the palette or a key. */
+  perform(action: string): void {
     const acts: Record<string, () => void> = {
       search: () => this.toggleSearch(),
       timeline: () => preferences.set({ timeline: !preferences.current.timeline }),
       preview: () => this.querySelector("es-preview-dialog")?.show(this.sessionId),
+      share: () => this.share(),
+      audit: () => this.owns && this.querySelector("es-session-audit-dialog")?.show(this.sessionId),
       retry: () => this.viewing?.retry(),
       lead: () => this.viewing?.takeLead(),
       text: () => void this.querySelector("es-text-sheet")?.show(this.viewing?.terminal?.text() ?? ""),
@@ -219,6 +240,11 @@ export class SessionPage extends LitElement {
       interrupt: () => void this.steer("interrupt"),
     };
     acts[action]?.();
+  }
+
+  private share(): void {
+    if (this.owns) this.querySelector("es-share-dialog")?.show(this.sessionId);
+    else if (this.viewing?.role) notify({ key: "share", text: "Only its owner can share this session." });
   }
 
   private startAgain(): void {
@@ -294,17 +320,24 @@ export class SessionPage extends LitElement {
     </div>`;
   }
 
+  private renderCondition(session: Session) {
+    return session.reason ? html`<es-condition .reason=${session.reason}></es-condition>` : nothing;
+  }
+
   private renderBelow() {
     const viewing = this.viewing;
     const session = viewing?.session;
     if (!session) return nothing;
     if (!isActive(session)) {
-      return html`<es-ending .session=${session} .stoppedBy=${viewing?.stoppedBy ?? null} ?canControl=${viewing?.canControl ?? false} @again=${this.startAgain}></es-ending>`;
+      return html`<es-ending .session=${session} .stoppedBy=${viewing?.stoppedBy ?? null} ?canControl=${(viewing?.canControl ?? false) && store.mayStart} @again=${this.startAgain}></es-ending>`;
     }
-    const why = viewing?.canControl === false && viewing.live ? "You may watch this session, but not write to it" : "";
+    if (viewing?.role && !viewing.canControl) {
+      const owner = session.ownerId === store.me?.personId ? "" : session.ownerName;
+      return html`${this.renderCondition(session)}<es-watching as=${viewing.role} owner=${owner}></es-watching>`;
+    }
     const touch = matchMedia("(pointer: coarse)").matches;
-    return html`${session.reason ? html`<es-condition .reason=${session.reason}></es-condition>` : nothing}
-      ${touch && !why
+    return html`${this.renderCondition(session)}
+      ${touch
         ? html`<es-key-row
             ?ctrlArmed=${viewing?.terminal?.ctrlArmed ?? false}
             @press=${(event: CustomEvent<ExtraKey>) => this.pressExtra(event.detail)}
@@ -313,7 +346,7 @@ export class SessionPage extends LitElement {
       <es-prompt-box
         .send=${(text: string) => this.sendPrompt(text)}
         .history=${this.history}
-        disabledWhy=${session.state === "stopping" ? "The agent is stopping" : why}
+        disabledWhy=${session.state === "stopping" ? "The agent is stopping" : ""}
         agent=${session.agent === "command" || session.agent === "shell" ? `the ${session.agent}` : session.agent}
       ></es-prompt-box>`;
   }
@@ -357,6 +390,7 @@ export class SessionPage extends LitElement {
               : null}
             .menu=${sessionMenu(session, viewing, (action) => this.perform(action))}
             ?canControl=${viewing?.canControl ?? false}
+            ?owns=${this.owns}
             ?previews=${store.me?.previewEnabled ?? false}
             ?timeline=${timeline}
             terminalTitle=${viewing?.terminalTitle ?? ""}
@@ -392,6 +426,8 @@ export class SessionPage extends LitElement {
       <div class="below">${this.renderBelow()}</div>
       <es-preview-dialog></es-preview-dialog>
       <es-text-sheet></es-text-sheet>
+      <es-share-dialog></es-share-dialog>
+      <es-session-audit-dialog></es-session-audit-dialog>
     `;
   }
 }

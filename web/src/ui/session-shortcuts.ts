@@ -1,6 +1,9 @@
 /** Keys of the session page. In the terminal most keys belong to the agent; only these do not. */
 
-export type SessionShortcut = "search" | "palette" | "copy" | "switch-focus" | "browser";
+export type SessionShortcut = "search" | "palette" | "copy" | "switch-focus" | "share" | "browser";
+
+/** As the page writes it. */
+export const shareKey = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘ Shift L" : "Ctrl Shift L";
 
 const isMac = (): boolean => /Mac|iPhone|iPad/.test(navigator.platform);
 
@@ -11,6 +14,7 @@ export function shortcutOf(event: KeyboardEvent, inTerminal: boolean, mac = isMa
   const main = mac ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
   if (!main || event.altKey) return null;
   if (key === "f" && !event.shiftKey) return "search";
+  if (key === "l" && event.shiftKey) return "share";
   if (!inTerminal) return null;
   // On a Mac Cmd is free for us; elsewhere Ctrl-K belongs to the agent, so Shift joins in.
   if (key === "k" && event.shiftKey !== mac) return "palette";

@@ -68,6 +68,11 @@ export class SessionsEmpty extends LitElement {
   ];
 
   override render() {
+    if (!store.mayStart) {
+      return html`${mark(52)}
+        <h2>Nothing is shared with you</h2>
+        <p>The session that you came for has ended, or is no longer shared. Ask whoever invited you for a new link.</p>`;
+    }
     const connected = store.runners.filter((runner) => runner.state === "connected");
     const agents = [...new Set(connected.flatMap((runner) => runner.agents.filter((agent) => agent.available).map((agent) => agent.label)))];
     return html`

@@ -3,15 +3,25 @@
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, state } from "lit/decorators.js";
 
-import { api } from "../api/client";
+import { accounts } from "../api/accounts";
 import { FONT_SIZES, type Theme, preferences } from "../store/preferences";
 import { Ticks, Watches } from "../store/controller";
 import { store } from "../store/store";
-import { copyText } from "../terminal/clipboard";
 import { icon } from "./icons";
+import { roleNames } from "./names";
+import { signOut } from "./person-menu";
+import { places } from "./places";
+import "./shown-once";
+import { pages, rows } from "./styles/page";
 import { base, buttons, fields } from "./styles/shared";
-import { notify, notifyError } from "./toasts";
+import { notifyError } from "./toasts";
 
+/** The pages that phones have no tab for. */
+const placeRows = [
+  ["/account", "Account", "Password, passkeys, sign-ins, API tokens, keys for agents"],
+  ["/people", "People", "Who may use this server"],
+  ["/audit", "Audit log", "What was done, by whom, from where"],
+] as const;
 const themes: Record<Theme, string> = { system: "System", dark: "Dark", light: "Light" };
 
 @customElement("es-settings-page")
@@ -29,47 +39,9 @@ export class SettingsPage extends LitElement {
     base,
     buttons,
     fields,
+    pages,
+    rows,
     css`
-      :host {
-        display: grid;
-        grid-template-rows: auto minmax(0, 1fr);
-      }
-      header {
-        display: flex;
-        align-items: center;
-        min-height: 52px;
-        padding: 8px 20px;
-        border-bottom: 1px solid var(--line);
-      }
-      .scroll {
-        overflow: auto;
-        padding: 8px 20px 32px;
-      }
-      .list {
-        max-width: 720px;
-      }
-      h2 {
-        font-size: 13px;
-        font-weight: 600;
-        color: var(--text-2);
-        margin: 24px 0 6px;
-      }
-      .row {
-        display: flex;
-        align-items: center;
-        gap: 16px;
-        padding: 13px 0;
-        border-top: 1px solid var(--line);
-      }
-      .row > :first-child {
-        flex: 1;
-        min-width: 0;
-      }
-      .name {
-        font-weight: 550;
-        font-size: 14px;
-        color: var(--text);
-      }
       .choice {
         display: flex;
         gap: 2px;
@@ -105,23 +77,12 @@ export class SettingsPage extends LitElement {
         white-space: nowrap;
         margin-bottom: 14px;
       }
-      .link {
-        display: flex;
-        gap: 8px;
-        padding-bottom: 14px;
+      a.row {
+        color: inherit;
+        text-decoration: none;
       }
-      input[type="checkbox"] {
-        width: 18px;
-        height: 18px;
-        accent-color: var(--accent);
-      }
-      @media (max-width: 760px) {
-        .scroll {
-          padding: 0 14px 24px;
-        }
-        .row {
-          flex-wrap: wrap;
-        }
+      a.row:hover {
+        background: var(--hover);
       }
     `,
   ];
@@ -129,7 +90,7 @@ export class SettingsPage extends LitElement {
   private async makeLink(): Promise<void> {
     this.busy = true;
     try {
-      const made = await api.signInCode();
+      const made = await accounts.signInCode();
       this.link = { url: made.url, until: Date.now() + made.expiresIn * 1000 };
     } catch (error) {
       notifyError("No sign-in link was made.", error);
@@ -138,27 +99,45 @@ export class SettingsPage extends LitElement {
     }
   }
 
-  private async signOut(): Promise<void> {
-    try {
-      await api.signOut();
-      store.signedOut();
-    } catch (error) {
-      notifyError("You are still signed in.", error);
-    }
-  }
-
   private renderLink() {
     if (!this.link) return nothing;
-    const left = Math.ceil((this.link.until - Date.now()) / 1000);
-    if (left <= 0) return html`<p class="hint">That link has expired.</p>`;
-    const { url } = this.link;
-    return html`<div class="link">
-        <input class="mono" readonly aria-label="Sign-in link" .value=${url} @focus=${(event: Event) => (event.target as HTMLInputElement).select()} />
-        <button class="outlined" @click=${async () => notify({ text: (await copyText(url)) ? "Copied" : "The browser did not allow copying." })}>
-          ${icon("copy")}Copy
-        </button>
+    return html`<es-shown-once
+      label="Sign-in link"
+      .value=${this.link.url}
+      .until=${this.link.until}
+      note="It works once. Whoever opens it is signed in as you."
+    ></es-shown-once>`;
+  }
+
+  private renderYou() {
+    const { me } = store;
+    if (!me) return nothing;
+    if (me.role === "guest") {
+      return html`<div class="row">
+        <div><div class="name">${me.name}</div><div class="hint">A guest: you see what was shared with you.</div></div>
+        <button class="outlined" @click=${signOut}>${icon("sign-out")}Leave</button>
+      </div>`;
+    }
+    return html`<div class="row">
+        <div><div class="name">${me.name}</div><div class="hint">${roleNames[me.role]}</div></div>
+        <button class="outlined" @click=${signOut}>${icon("sign-out")}Sign out</button>
       </div>
-      <p class="hint">It works once, for ${left >= 120 ? `${Math.ceil(left / 60)} more minutes` : `${left} more seconds`}. Whoever opens it is signed in as you.</p>`;
+      ${placeRows
+        .filter(([path]) => places().some((place) => place.path === path))
+        .map(
+          ([path, name, hint]) => html`<a class="row" href=${path}>
+            <div><div class="name">${name}</div><div class="hint">${hint}</div></div>
+            ${icon("chevron-right")}
+          </a>`,
+        )}
+      <div class="row">
+        <div>
+          <div class="name">Another device</div>
+          <div class="hint">Make a link that signs you in there, for example on your phone.</div>
+        </div>
+        <button class="outlined" ?disabled=${this.busy} @click=${this.makeLink}>${icon("link")}${this.busy ? "Making…" : "Make a link"}</button>
+      </div>
+      ${this.renderLink()}`;
   }
 
   override render() {
@@ -192,18 +171,7 @@ export class SettingsPage extends LitElement {
           </div>
 
           <h2>You</h2>
-          <div class="row">
-            <div><div class="name">${me?.name}</div><div class="hint">${me?.isAdmin ? "Administrator" : "Signed in on this browser"}</div></div>
-            <button class="outlined" @click=${this.signOut}>${icon("sign-out")}Sign out</button>
-          </div>
-          <div class="row">
-            <div>
-              <div class="name">Another device</div>
-              <div class="hint">Make a link that signs you in there, for example on your phone.</div>
-            </div>
-            <button class="outlined" ?disabled=${this.busy} @click=${this.makeLink}>${icon("link")}${this.busy ? "Making…" : "Make a link"}</button>
-          </div>
-          ${this.renderLink()}
+          ${this.renderYou()}
 
           <h2>About</h2>
           <div class="row"><div class="hint">Earthshine ${me?.version}, under the Apache License 2.0. <a href="/licences.txt" target="_blank">Licences of its parts</a></div></div>

@@ -8,7 +8,9 @@ import { router, sessionPath } from "../router";
 import { Ticks, Watches } from "../store/controller";
 import { isActive, store } from "../store/store";
 import { lastPart } from "./format";
-import { type IconName, icon, mark } from "./icons";
+import { icon, mark } from "./icons";
+import "./person-menu";
+import { type Place, places } from "./places";
 import { statusOf, titleOf } from "./status";
 import "./status-dot";
 import { base, buttons } from "./styles/shared";
@@ -132,23 +134,22 @@ export class Sidebar extends LitElement {
         color: var(--text-3);
       }
       footer {
-        display: flex;
-        align-items: center;
-        gap: 8px;
-        padding: 10px 8px 12px;
-        font-size: 12.5px;
-        color: var(--text-3);
+        padding: 6px 8px 8px;
         border-top: 1px solid var(--line);
         margin: 0 -10px;
-        padding-inline: 18px;
       }
-      footer .bad {
+      .connection {
+        padding: 4px 10px;
+        font-size: 12.5px;
+        color: var(--text-3);
+      }
+      .connection.bad {
         color: var(--bad);
       }
     `,
   ];
 
-  private renderLink(path: string, name: string, sign: IconName, count: number | null) {
+  private renderPlace({ path, name, icon: sign }: Place, count: number) {
     const here = path === "/" ? router.route.page === "sessions" : location.pathname === path;
     return html`<a href=${path} aria-current=${here ? "page" : nothing}>
       ${icon(sign)}${name}${count ? html`<span class="count">${count}</span>` : nothing}
@@ -156,27 +157,33 @@ export class Sidebar extends LitElement {
   }
 
   private renderConnection() {
-    const state = store.link?.state;
-    if (state === "live" || state === undefined) return html`<span class="ellipsis">${store.me?.name}</span>`;
-    if (state === "waiting") return html`<span class="bad ellipsis" role="status" title=${store.link?.why ?? ""}>Reconnecting: ${store.link?.why}</span>`;
-    return html`<span role="status">Connecting…</span>`;
+    const link = store.link;
+    if (link?.state === "live" || link === null) return nothing;
+    if (link.state === "waiting") return html`<div class="connection bad ellipsis" role="status" title=${link.why}>Reconnecting: ${link.why}</div>`;
+    return html`<div class="connection" role="status">Connecting…</div>`;
   }
 
   override render() {
     const active = store.sessions.filter(isActive);
     const { route } = router;
+    const counts: Record<string, number> = {
+      "/": active.length,
+      "/runners": store.runners.filter((runner) => runner.state === "connected").length,
+    };
     return html`
       <a class="brand" href="/">${mark(24)}Earthshine</a>
       <div class="new">
-        <button class="primary" @click=${() => this.dispatchEvent(new Event("start"))}>${icon("plus")}New session<kbd>N</kbd></button>
+        ${store.mayStart
+          ? html`<button class="primary" @click=${() => this.dispatchEvent(new Event("start"))}>${icon("plus")}New session<kbd>N</kbd></button>`
+          : nothing}
         <button class="square outlined" aria-label="Search and commands" title="Search and commands (Ctrl-K)" @click=${() => this.dispatchEvent(new Event("palette"))}>
           ${icon("search")}
         </button>
       </div>
       <nav aria-label="Pages">
-        ${this.renderLink("/", "Sessions", "terminal", active.length)}
-        ${this.renderLink("/runners", "Runners", "server", store.runners.filter((runner) => runner.state === "connected").length)}
-        ${this.renderLink("/settings", "Settings", "settings", null)}
+        ${places()
+          .filter((place) => !place.aside)
+          .map((place) => this.renderPlace(place, counts[place.path] ?? 0))}
       </nav>
       ${active.length > 0 ? html`<h2>At work</h2>` : nothing}
       <div class="sessions">
@@ -196,7 +203,7 @@ export class Sidebar extends LitElement {
           },
         )}
       </div>
-      <footer>${icon("person")}${this.renderConnection()}</footer>
+      <footer>${this.renderConnection()}<es-person-menu></es-person-menu></footer>
     `;
   }
 }

@@ -5,6 +5,7 @@ import { customElement } from "lit/decorators.js";
 
 import { router } from "../router";
 import { Watches } from "../store/controller";
+import { store } from "../store/store";
 import { type IconName, icon } from "./icons";
 import { base, buttons } from "./styles/shared";
 
@@ -12,7 +13,7 @@ import { base, buttons } from "./styles/shared";
 export class TabBar extends LitElement {
   constructor() {
     super();
-    new Watches(this, router);
+    new Watches(this, router, store);
   }
 
   static override styles = [
@@ -26,7 +27,8 @@ export class TabBar extends LitElement {
       }
       nav {
         display: grid;
-        grid-template-columns: repeat(4, 1fr);
+        grid-auto-flow: column;
+        grid-auto-columns: 1fr;
         height: 56px;
       }
       a,
@@ -63,8 +65,10 @@ export class TabBar extends LitElement {
   override render() {
     return html`<nav aria-label="Pages">
       ${this.tab("/", "Sessions", "terminal")}
-      <button @click=${() => this.dispatchEvent(new Event("start"))}>${icon("plus")}New</button>
-      ${this.tab("/runners", "Runners", "server")} ${this.tab("/settings", "Settings", "settings")}
+      ${store.mayStart
+        ? html`<button @click=${() => this.dispatchEvent(new Event("start"))}>${icon("plus")}New</button>${this.tab("/runners", "Runners", "server")}`
+        : nothing}
+      ${this.tab("/settings", "Settings", "settings")}
     </nav>`;
   }
 }

@@ -23,7 +23,8 @@ class Viewer implements FeedHandlers {
   };
   readonly live = (): void => void (this.lives += 1);
   readonly session = (): void => {};
-  readonly greeted = (): void => {};
+  readonly roles: string[] = [];
+  readonly permitted = (role: string, canControl: boolean): void => void this.roles.push(`${role}${canControl ? " types" : ""}`);
   readonly lead = (you: boolean): void => void this.leads.push(you);
   readonly refused = (error: CommandRefused): void => void this.refusals.push(error.code);
   readonly reset = (): void => {
@@ -45,6 +46,14 @@ function watch(): { viewer: Viewer; feed: Feed } {
   feed.start();
   return { viewer, feed };
 }
+
+it("tells the role at first and whenever it changes", () => {
+  const { viewer } = watch();
+  FakeSocket.last.open();
+  FakeSocket.last.say({ type: "hello", session: { id: "s 1" }, firstSeq: 1, lastSeq: 0, role: "controller", canControl: true });
+  FakeSocket.last.say({ type: "role", role: "viewer", canControl: false });
+  expect(viewer.roles).toEqual(["controller types", "viewer"]);
+});
 
 function greet(lastSeq: number): void {
   FakeSocket.last.open();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { Runner, Session } from "../../src/api/types";
+import type { Me, Runner, Session } from "../../src/api/types";
 import { Store } from "../../src/store/store";
 
 const session = (id: string, change: Partial<Session> = {}): Session => ({
@@ -42,6 +42,15 @@ const runner = (id: string, state: Runner["state"] = "connected"): Runner => ({
   home: "/",
   agents: [],
   runningSessions: 0,
+  ownerId: null,
+  ownerName: null,
+  shared: true,
+  credential: "static-token",
+  fingerprint: null,
+  pairedAt: null,
+  address: null,
+  revoked: false,
+  revokedReason: null,
 });
 
 function filled(...sessions: Session[]): Store {
@@ -87,6 +96,21 @@ describe("Store", () => {
     store.apply({ type: "runner", runner: runner("r1", "away") });
     expect(store.session("a")?.runnerConnected).toBe(false);
     expect(store.session("b")?.runnerConnected).toBe(true);
+  });
+
+  it("forgets a runner that was taken off the list", () => {
+    const store = filled();
+    store.apply({ type: "runner-removed", id: "r1" });
+    expect(store.runners).toEqual([]);
+  });
+
+  it("lets members start sessions, and guests not", () => {
+    const store = new Store();
+    expect(store.mayStart).toBe(false);
+    store.signedIn({ role: "member" } as Me);
+    expect(store.mayStart).toBe(true);
+    store.signedIn({ role: "guest" } as Me);
+    expect(store.mayStart).toBe(false);
   });
 
   it("removes what was deleted, and everything on sign-out", () => {

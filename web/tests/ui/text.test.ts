@@ -7,7 +7,7 @@ import { duration, shortAge, shortFolder, size } from "../../src/ui/format";
 import { rank } from "../../src/ui/fuzzy";
 import { PromptHistory } from "../../src/ui/prompt-history";
 import { shortcutOf } from "../../src/ui/session-shortcuts";
-import { codeIn } from "../../src/ui/sign-in-page";
+import { codeIn } from "../../src/ui/sign-in/code-in-link";
 
 describe("splitCommand", () => {
   it.each([
@@ -39,12 +39,20 @@ describe("routes", () => {
     ["/", { page: "sessions" }],
     ["/runners", { page: "runners" }],
     ["/settings", { page: "settings" }],
+    ["/account", { page: "account" }],
+    ["/people", { page: "people" }],
+    ["/audit", { page: "audit" }],
+    ["/device", { page: "device", code: "" }],
     ["/sessions/abc", { page: "session", id: "abc" }],
     ["/sessions", { page: "unknown" }],
     ["/sessions/%", { page: "unknown" }],
     ["/runners/x", { page: "unknown" }],
   ])("%s", (path, route) => {
     expect(routeOf(path)).toEqual(route);
+  });
+
+  it("take a device's code along", () => {
+    expect(routeOf("/device", "?code=BCDF-GHJK")).toEqual({ page: "device", code: "BCDF-GHJK" });
   });
 
   it("finds every session by its path", () => {
@@ -108,6 +116,8 @@ describe("shortcuts", () => {
     expect(shortcutOf(press("f", { ctrlKey: true }), true, false)).toBe("search");
     expect(shortcutOf(press("f", { ctrlKey: true }), true, true)).toBeNull();
     expect(shortcutOf(press("F6"), true, false)).toBe("switch-focus");
+    for (const inTerminal of [true, false]) expect(shortcutOf(press("L", { ctrlKey: true, shiftKey: true }), inTerminal, false)).toBe("share");
+    expect(shortcutOf(press("l", { ctrlKey: true }), true, false)).toBeNull();
   });
 });
 
@@ -115,5 +125,6 @@ describe("sign-in codes", () => {
   it("are found in a pasted link", () => {
     expect(codeIn(" http://127.0.0.1:7180/#sign-in=ab%2Dc ")).toBe("ab-c");
     expect(codeIn(" abc ")).toBe("abc");
+    expect(codeIn("#sign-in=%")).toBe("%");
   });
 });

@@ -267,6 +267,9 @@ export const dialogs = css`
   dialog > form > header h2 {
     font-size: 16px;
     font-weight: 620;
+    margin: 0;
+    min-height: 0;
+    color: var(--text);
     flex: 1;
     letter-spacing: -0.01em;
   }

@@ -1,14 +1,15 @@
 /**
- * A sign-in link carries its code in the fragment, `#sign-in=CODE`, which browsers keep to themselves.
+ * Links carry their one-time code in the fragment, `#sign-in=CODE` or `#share=CODE`, which browsers
+ * keep to themselves.
  *
  * Importing this module takes the code off the address bar and out of the history at once; it must be
  * the first import of the page.
  */
 
-class SignInLink extends EventTarget {
+class AddressCode extends EventTarget {
   private code: string | null = null;
 
-  constructor() {
+  constructor(private readonly name: string) {
     super();
     this.capture();
     addEventListener("hashchange", () => {
@@ -24,7 +25,7 @@ class SignInLink extends EventTarget {
   }
 
   private capture(): boolean {
-    const code = new URLSearchParams(location.hash.slice(1)).get("sign-in");
+    const code = new URLSearchParams(location.hash.slice(1)).get(this.name);
     if (code === null) return false;
     this.code = code;
     history.replaceState(null, "", location.pathname + location.search);
@@ -32,4 +33,5 @@ class SignInLink extends EventTarget {
   }
 }
 
-export const signInLink = new SignInLink();
+export const signInLink = new AddressCode("sign-in");
+export const shareLink = new AddressCode("share");
