@@ -33,8 +33,8 @@ OVERFLOW = """() => {
 }"""
 
 
-def _page(path: str) -> Callable[[EarthshinePages], None]:
-    return lambda app: app.page.goto(f"{app.url}/{path}") and None
+def _page(path: str) -> Callable[[EarthshinePages], object]:
+    return lambda app: app.page.goto(f"{app.url}/{path}")
 
 
 def _signed_out(app: EarthshinePages) -> None:
@@ -99,7 +99,7 @@ def _watching(app: EarthshinePages) -> None:
     expect(app.page.locator("es-watching")).to_be_visible()
 
 
-PLACES: dict[str, tuple[Callable[[EarthshinePages], None], bool]] = {
+PLACES: dict[str, tuple[Callable[[EarthshinePages], object], bool]] = {
     "sign-in": (_signed_out, False),
     "invited": (_invited, False),
     "account": (_page("account"), True),

@@ -49,7 +49,7 @@ from earthshine.control.runners.routes import router as runners_router
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.secrets.cipher import Cipher
 from earthshine.control.secrets.routes import router as secrets_router
-from earthshine.control.secrets.service import SecretService
+from earthshine.control.secrets.service import PERSON, RUNNER, SecretService
 from earthshine.control.sessions.channel import Channel, ChannelBook
 from earthshine.control.sessions.intake import SessionIntake
 from earthshine.control.sessions.journal import Journal
@@ -165,12 +165,17 @@ class ControlPlane:
             self.dialing,
             self.sessions.channel,
             self.sessions.role,
+            self.typing,
         )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
         )
         self.people.people.shared_session = self.sharing.session_of_guest
-        self.people.people.on_removed.append(self.sharing.forget)
+        self.people.people.on_shut_out.append(self.revoke_runners_of)
+        self.people.people.on_removed += [
+            self.sharing.forget,
+            lambda person_id: self.secrets.remove_all_of(PERSON, person_id),
+        ]
         self._previews: PreviewListener | None = None
         self.announcer = Announcer(self.sessions, self.runners, self.members.people)
         self.members.on_change = self._sharing_changed
@@ -181,6 +186,7 @@ class ControlPlane:
         self.directory.on_change = self._runner_changed
         self.sessions.on_removed = self.announcer.session_removed
         self.devices.on_revoked = self._runner_revoked
+        self.devices.on_removed = lambda runner_id: self.secrets.remove_all_of(RUNNER, runner_id)
         self.devices.on_hidden = self.announcer.runner_hidden
 
     @property

@@ -78,6 +78,8 @@ class PeopleService:
         self._provider = provider
         self.shared_session: Callable[[str], Awaitable[str | None]] = _nothing_shared
         """The session that was shared with a guest; set by whoever shares."""
+        self.on_shut_out: list[Callable[[str], Awaitable[None]]] = []
+        """Told the id of somebody removed or disabled: what works for them stops."""
         self.on_removed: list[Callable[[str], Awaitable[None]]] = []
         """Told the id of somebody removed, so that what others keep for them goes too."""
 
@@ -345,6 +347,8 @@ class PeopleService:
                 delete(SignInCodeRow).where(SignInCodeRow.person_id == person_id)
             )
         await self.end_sign_ins(person_id)
+        for told in self.on_shut_out:
+            await told(person_id)
 
     @permits(Permission.ADMIN)
     async def sign_in_code(self, actor: Actor, person_id: str, url: str) -> SignInCode:

@@ -36,6 +36,7 @@ class _Stretch:
     origin: Origin
     session_id: str
     runner_id: str
+    kind: AuditKind
     first: float
     last: float
     size: int = 0
@@ -51,21 +52,31 @@ class TypingSessions:
     def __init__(self, trail: Trail, clock: Callable[[], float] = time.time) -> None:
         self._trail = trail
         self._clock = clock
-        self._open: dict[tuple[str, str], _Stretch] = {}
+        self._open: dict[tuple[str, str, AuditKind], _Stretch] = {}
         self._ended: list[_Stretch] = []
         self._work = asyncio.Event()
         self._failed = False
         self._stopping = False
 
-    def typed(self, actor: Actor, session_id: str, runner_id: str, size: int) -> None:
-        """Somebody is about to type. Raises AuditUnavailableError, TooManyError."""
+    def typed(
+        self,
+        actor: Actor,
+        session_id: str,
+        runner_id: str,
+        size: int,
+        kind: AuditKind = AuditKind.TYPED,
+    ) -> None:
+        """Somebody is about to type, or to steer a desktop (`kind`).
+
+        Raises AuditUnavailableError, TooManyError.
+        """
         if self._failed:
             raise AuditUnavailableError(
                 "The audit log cannot be written, so nothing can be typed.",
                 remedy="An admin finds the cause in the server's log.",
             )
         now = self._clock()
-        key = (actor.sign_in_id, session_id)
+        key = (actor.sign_in_id, session_id, kind)
         stretch = self._open.get(key)
         if stretch is not None and stretch.due <= now:
             self._end(key)
@@ -73,17 +84,17 @@ class TypingSessions:
         if stretch is None:
             if len(self._open) + len(self._ended) >= MAX_OPEN:
                 raise TooManyError("Too many people type at once.")
-            stretch = _Stretch(actor, current_origin(), session_id, runner_id, now, now)
+            stretch = _Stretch(actor, current_origin(), session_id, runner_id, kind, now, now)
             self._open[key] = stretch
             self._work.set()
         stretch.last = max(stretch.last, now)
         stretch.size += size
 
-    def left(self, actor: Actor, session_id: str) -> None:
+    def left(self, actor: Actor, session_id: str, kind: AuditKind = AuditKind.TYPED) -> None:
         """A viewer has gone: its stretch is over."""
-        self._end((actor.sign_in_id, session_id))
+        self._end((actor.sign_in_id, session_id, kind))
 
-    def _end(self, key: tuple[str, str]) -> None:
+    def _end(self, key: tuple[str, str, AuditKind]) -> None:
         stretch = self._open.pop(key, None)
         if stretch is not None:
             self._ended.append(stretch)
@@ -128,7 +139,7 @@ class TypingSessions:
             try:
                 with acting_from(stretch.origin):
                     await self._trail.record(
-                        AuditKind.TYPED,
+                        stretch.kind,
                         stretch.actor,
                         session_id=stretch.session_id,
                         runner_id=stretch.runner_id,

@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.audit.keystrokes import TypingSessions
+from earthshine.control.audit.kinds import AuditKind
 from earthshine.control.authorization import SessionRole
 from earthshine.control.desktops.schemas import ConnectionMethod, ConnectionMethods, Method
 from earthshine.control.dialing.service import DialService
@@ -55,6 +57,7 @@ class DesktopService:
         dialing: DialService,
         channel: Callable[[str], Awaitable[Channel]],
         role: Callable[[Actor, str], Awaitable[SessionRole]],
+        steering: TypingSessions,
     ) -> None:
         """`channel` and `role` of a session, as `SessionService` gives them."""
         self.access = access
@@ -62,8 +65,7 @@ class DesktopService:
         self._dialing = dialing
         self._channel = channel
         self._role = role
-        self.on_steered: Callable[[Actor, str, int], None] = lambda *_: None
-        """Hears who steers which session's desktop with how many bytes."""
+        self._steering = steering
 
     @permits(Permission.SESSION_VIEW)
     async def methods(self, actor: Actor, session_id: str) -> ConnectionMethods:  # noqa: ARG002
@@ -108,17 +110,21 @@ class DesktopService:
             connection = dialed.take()
             stream = await TransportStream.on_socket(connection.sock, connection.early)
             try:
+                runner_id = channel.record.runner_id
                 yield Opened(
                     stream,
                     watcher,
                     _viewer_id(actor, session_id),
-                    lambda size: self.on_steered(actor, session_id, size),
+                    lambda size: self._steering.typed(
+                        actor, session_id, runner_id, size, AuditKind.DESKTOP_CONTROLLED
+                    ),
                 )
             finally:
                 stream.abort()
                 del dialed  # until here: revoking the runner ends the stream through it
         finally:
             channel.watchers.discard(watcher)
+            self._steering.left(actor, session_id, AuditKind.DESKTOP_CONTROLLED)
 
     @permits(Permission.SESSION_OWN)
     async def stop(self, actor: Actor, session_id: str) -> None:  # noqa: ARG002

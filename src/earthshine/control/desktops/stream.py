@@ -15,6 +15,7 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from earthshine.control.access import Permission
+from earthshine.control.errors import DomainError
 from earthshine.control.sessions.watching import Watcher
 from earthshine.net.bridge import ByteStream
 from earthshine.protocols import viewer
@@ -127,7 +128,11 @@ class DesktopStream:
                 if not self._watcher.may(Permission.SESSION_CONTROL):
                     await self._refuse("not-allowed", "You may watch this desktop, not steer it.")
                     continue
-                self._steered(len(data))
+                try:
+                    self._steered(len(data))
+                except DomainError as error:
+                    await self._refuse(error.code, error.detail)
+                    continue
             await self._send(wish)
 
     async def _refuse(self, code: str, detail: str) -> None:

@@ -49,7 +49,7 @@ PAIR_AGAIN: Final = "Pair it again with `earthshine runner pair`."
 log = logging.getLogger(__name__)
 
 
-async def _nothing(_: Runner) -> None:
+async def _nothing(_: object) -> None:
     """Stands in until the application says what ends with a runner."""
 
 
@@ -83,6 +83,8 @@ class DeviceService:
         """Newest generation of each runner's refresh tokens that is known to have arrived."""
         self.on_revoked: Callable[[Runner], Awaitable[None]] = _nothing
         """Ends everything that a runner has open; must not wait for the runner."""
+        self.on_removed: Callable[[str], Awaitable[None]] = _nothing
+        """Told the id of a runner that was taken off the list."""
         self.on_hidden: Callable[[Runner], None] = lambda _: None
         """A runner is not there any more for those who are not its owner, or for anybody."""
 
@@ -249,6 +251,7 @@ class DeviceService:
         if runner.is_device:
             await self._revoke(runner, actor, f"{actor.name} removed it.")
         await self._directory.remove(runner)
+        await self.on_removed(runner.id)
         self.on_hidden(runner)
 
     async def revoke_of(self, person_id: str) -> None:

@@ -53,7 +53,9 @@ class Machine:
             changed.get("origin", self.origin), plain, self.key, *said.values()
         )
         body = {"code": code, "key": pairing.to_text(self.key), **said}
-        return body | {"signature": pairing.sign(self.private, message)} | changed.get("body", {})
+        body |= {"signature": pairing.sign(self.private, message)}
+        body |= changed.get("body", {})
+        return body
 
     async def present(self, code: str, **changed: Any) -> httpx.Response:
         answer = await self.post("/pair", self.presenting(code, **changed))

@@ -280,6 +280,7 @@ async def test_guessing_is_limited_by_address_on_every_route(here, machine):
 
 
 async def test_guessing_at_one_code_is_limited_wherever_it_comes_from(here, machine):
+    assert LIMITS.code is not None
     box = await machine()
     made = await start(here.member)
     statuses = [
