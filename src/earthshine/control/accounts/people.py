@@ -188,7 +188,7 @@ class PeopleService:
                 "Somebody has that name already.", remedy="Choose another."
             ) from None
         self._store.renamed(actor.person_id)
-        await self._sign_ins.changed(actor.person_id)
+        self._sign_ins.renamed(actor.person_id)
         await self._trail.record(
             AuditKind.RENAMED,
             actor,

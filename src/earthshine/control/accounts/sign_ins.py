@@ -200,12 +200,16 @@ class SignIns:
         self._forget(ids)
         return ids
 
-    async def changed(self, person_id: str) -> None:
-        """A person's name or role is another, or they may not sign in any more."""
+    def renamed(self, person_id: str) -> None:
+        """A person's name is another; what is open goes on, under the name it was opened with."""
         self._changes += 1
         self._known = {
             key: known for key, known in self._known.items() if known.actor.person_id != person_id
         }
+
+    async def changed(self, person_id: str) -> None:
+        """A person may do other things than before."""
+        self.renamed(person_id)
         query = select(SignInRow.id).where(SignInRow.person_id == person_id)
         async with self._database.read() as connection:
             ids = [*(await connection.execute(query)).scalars()]
