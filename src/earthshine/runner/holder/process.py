@@ -8,6 +8,7 @@ that does not read it owes one `Tail`.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import selectors
 import socket
@@ -76,7 +77,7 @@ class Holder:
         self._prompts = PromptQueue(self._queries)
         self._prompts_at = 0.0
         self._redactor = Redactor({name: spec.environment[name] for name in spec.redact})
-        self._holding_back = False
+        self._show_at = math.inf
         self._selector = selectors.DefaultSelector()
         self._lines = RunnerLines(self._selector, listener, self._obey, self._deserted)
         self._input = bytearray()
@@ -216,18 +217,18 @@ class Holder:
     def _hold_back(self) -> None:
         """What may be the beginning of a secret goes out when nothing follows it."""
         quiet = self._redactor.quiet
-        if quiet is not None and not self._holding_back:
-            self._holding_back = True
-            waited = time.monotonic() - self._last_output
-            self._timers.after(max(quiet - waited, 0.001), self._show_held_back)
-
-    def _show_held_back(self) -> None:
-        self._holding_back = False
-        quiet = self._redactor.quiet
         if quiet is None:
             return
-        if self._unwritten is not None:  # it comes behind that; `_retry` asks again
-            return
+        due = self._last_output + quiet
+        if due < self._show_at:  # else one that comes before is set already
+            self._show_at = due
+            self._timers.after(max(due - time.monotonic(), 0.001), self._show_held_back)
+
+    def _show_held_back(self) -> None:
+        self._show_at = math.inf
+        quiet = self._redactor.quiet
+        if quiet is None or self._unwritten is not None:
+            return  # what could not be written goes first; `_retry` asks again
         if time.monotonic() - self._last_output < quiet:
             self._hold_back()
         else:

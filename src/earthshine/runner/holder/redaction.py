@@ -16,11 +16,11 @@ from typing import Final
 
 MIN_LENGTH: Final = 8
 """Bytes of a secret from which on it is looked for. Shorter ones would hit ordinary text."""
-QUIET: Final = 0.05
-"""Seconds after which what is held back goes out."""
-QUIET_SHORT: Final = 0.01
-"""The same for less than SHORT bytes: somebody who types an `s` wants to see it."""
-SHORT: Final = 4
+QUIET: Final = ((4, 0.01), (8, 0.05))
+"""Fewer bytes than this go out after so many seconds of silence: somebody who types an `s` wants to
+see it. On a busy machine a program may well pause in the middle of a write."""
+QUIET_LONG: Final = 1.0
+"""The same for more bytes: what begins so much like a secret is seldom anything else."""
 
 
 class Redactor:
@@ -52,7 +52,7 @@ class Redactor:
         held = len(self._pending) - self._shown
         if not held:
             return None
-        return QUIET if held >= SHORT else QUIET_SHORT
+        return next((seconds for size, seconds in QUIET if held < size), QUIET_LONG)
 
     def feed(self, data: bytes) -> bytes:
         """Take output; what may be shown of it now."""
