@@ -85,6 +85,7 @@ class DeviceFlowService:
 
     async def start(self, client_name: str, scopes: Sequence[Scope], url: str) -> DeviceFlow:
         """Open a flow; `url` is the server's public one."""
+        self._throttle.spend(Check.CHALLENGE)
         device_code = new_secret()
         letters = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         flow = Flow(
@@ -112,11 +113,12 @@ class DeviceFlowService:
 
         Raises AuthorizationPendingError, SlowDownError, AccessDeniedError, ExpiredTokenError.
         """
-        flow = self._by_device.get(device_code)
-        if flow is None:
-            raise ExpiredTokenError(
-                "Nobody decided in time, or the token was collected.", remedy="Start again."
-            )
+        with self._throttle.attempt(Check.DEVICE_FLOW):
+            flow = self._by_device.get(device_code)
+            if flow is None:
+                raise ExpiredTokenError(
+                    "Nobody decided in time, or the token was collected.", remedy="Start again."
+                )
         now = self._clock()
         too_soon = now - flow.asked_at < flow.interval - TOLERANCE
         flow.asked_at = now

@@ -145,6 +145,7 @@ class PasskeyService:
 
     async def challenge(self) -> PasskeyChallenge:
         """For a passkey alone. Raises ConflictError where there are none."""
+        self._throttle.spend(Check.CHALLENGE)
         here = self._here()
         key, challenge = self._ask(Purpose.ALONE)
         options = webauthn.generate_authentication_options(
@@ -176,8 +177,8 @@ class PasskeyService:
 
     async def sign_in(self, key: str, credential: dict[str, Any]) -> SignedIn:
         """Take an answer. Raises GoneError, WrongCredentialsError, TooManyError."""
-        here = self._here()
         with self._throttle.attempt(Check.SIGN_IN):
+            here = self._here()
             asked = self._answered(key, Purpose.ALONE, Purpose.SECOND_FACTOR)
             passkey = await self._known(credential)
             why = "unknown passkey"

@@ -92,6 +92,7 @@ class DeviceService:
 
     def challenge(self) -> ChallengeView:
         """Something fresh to sign."""
+        self._throttle.spend(Check.CHALLENGE)
         return ChallengeView(challenge=self._challenges.issue(), expires_in=LIFE)
 
     async def open_session(self, body: OpenSession) -> SessionOpened:
