@@ -58,7 +58,7 @@ def test_a_machine_is_added(
     expect(dialog.get_by_label("Fingerprint", exact=True)).to_have_text(grouped)
     expect(dialog).to_contain_text("The machine must show the same fingerprint now.")
     app.page.screenshot(path=shots / "pairing-presented.png")
-    assert plane.trust.confirmed is None
+    assert not plane.trust.confirmed
     dialog.get_by_role("button", name="The fingerprints are the same").click()
     expect(dialog).to_contain_text("The machine fetches its credential")
     assert plane.trust.confirmed == FINGERPRINT
@@ -79,7 +79,7 @@ def test_another_fingerprint_is_refused(dialog: Locator, plane: FakeControlPlane
     plane.trust.present()
     dialog.get_by_role("button", name="Refuse").click()
     expect(dialog).to_contain_text("Refused. The code is void, and nothing was given out.")
-    assert plane.trust.confirmed is None
+    assert not plane.trust.confirmed
     dialog.get_by_role("button", name="New code").click()
     expect(dialog).to_contain_text("Waiting for the machine")
 

@@ -79,7 +79,7 @@ RULES: Final[dict[Check, Rules]] = {
     Check.PAIRING: Rules(address=Limit(10, 10.0), code=Limit(5, 60.0)),
     Check.REFRESH: Rules(address=Limit(60, 2.0), pair=Limit(10, 10.0), account=Limit(20, 10.0)),
     Check.SHARE_LINK: Rules(address=Limit(20, 5.0)),
-    Check.CHALLENGE: Rules(address=Limit(200, 0.2)),
+    Check.CHALLENGE: Rules(address=Limit(100, 0.5)),
     Check.DIAL: Rules(address=Limit(2000, 0.01), account=Limit(2000, 0.01)),
 }
 

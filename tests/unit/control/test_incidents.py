@@ -90,7 +90,7 @@ GUESSED = sorted(
     for key, rule in EXPECTED.items()
     if rule in (OPEN, CREDENTIALS, DEVICE) and key[0] == "POST"
 )
-ATTEMPTS = max(rules.address.burst for check, rules in RULES.items() if check != Check.DIAL) + 20
+ATTEMPTS = 2 * max(rules.address.burst for check, rules in RULES.items() if check != Check.DIAL)
 
 
 @pytest.mark.parametrize("route", GUESSED, ids=lambda route: route[1])

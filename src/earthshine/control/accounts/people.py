@@ -342,13 +342,13 @@ class PeopleService:
             )
 
     async def _shut_out(self, person_id: str) -> None:
+        await self.end_sign_ins(person_id)  # first: what is open ends at once
+        for told in self.on_shut_out:
+            await told(person_id)
         async with self._database.write() as connection:
             await connection.execute(
                 delete(SignInCodeRow).where(SignInCodeRow.person_id == person_id)
             )
-        await self.end_sign_ins(person_id)
-        for told in self.on_shut_out:
-            await told(person_id)
 
     @permits(Permission.ADMIN)
     async def sign_in_code(self, actor: Actor, person_id: str, url: str) -> SignInCode:

@@ -90,10 +90,13 @@ class SignIns:
         now = datetime.now(UTC)
         origin = current_origin()
         async with self._database.write() as connection:
-            query = select(Person.id).where(Person.id == person_id, *active(now))
+            query = select(Person.expires_at).where(Person.id == person_id, *active(now))
             # Locked, so that somebody who is shut out this moment is not let in behind that.
-            if (await connection.execute(query.with_for_update())).first() is None:
+            person = (await connection.execute(query.with_for_update())).first()
+            if person is None:
                 raise NotAllowedError("This account cannot sign in.", remedy="Ask an admin.")
+            if person.expires_at is not None:
+                life = min(life, person.expires_at - now)
             ended = await self._make_room(connection, person_id, kind)
             row = {
                 "id": new_id(),

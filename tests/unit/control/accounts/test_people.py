@@ -208,6 +208,7 @@ async def test_a_guest_is_in_until_the_guest_expires(accounts, mia, monkeypatch)
     person_id = await guest(accounts, "mia", timedelta(seconds=0.3))
     signed_in = await accounts.people.sign_in_guest(person_id, timedelta(days=1))
     assert (signed_in.actor.role, signed_in.actor.name) == (Role.GUEST, "mia 2")
+    assert signed_in.life < timedelta(seconds=1), "the cookie does not outlive the guest"
     until = asyncio.get_running_loop().time() + 5
     with pytest.raises(SignInRequiredError):
         while asyncio.get_running_loop().time() < until:
