@@ -64,6 +64,42 @@ async def test_migrations_can_be_undone(fresh, no_blocking):
     await fresh.migrate()
 
 
+async def test_runners_and_sessions_of_before_pairing_are_kept(fresh):
+    from alembic import command
+    from alembic.config import Config
+
+    def upgrade(revision):
+        def run(connection):
+            config = Config()
+            config.set_main_option("script_location", "earthshine.control.db:migrations")
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+        return run
+
+    async with fresh._engine.connect() as connection:
+        await connection.run_sync(upgrade("0003"))
+        await connection.commit()
+    at = "2026-01-01 00:00:00"
+    rows = (
+        f"INSERT INTO people (id, name, role, created_at) VALUES ('p', 'mia', 'member', '{at}')",
+        "INSERT INTO runners (id, name, hostname, platform, version, home, agents, first_seen, "
+        f"last_seen) VALUES ('r', 'box', 'h', 'p', 'v', '/', '[]', '{at}', '{at}')",
+        "INSERT INTO sessions (id, owner_id, runner_id, title, agent, command, prompt, folder, "
+        "state, cols, rows, last_seq, log_bytes, created_at) VALUES ('s', 'p', 'r', 't', 'shell', "
+        f"'[]', '', '/', 'running', 80, 24, 0, 0, '{at}')",
+    )
+    async with fresh.write() as connection:
+        for row in rows:
+            await connection.execute(text(row))
+    async with fresh._engine.connect() as connection:
+        await connection.run_sync(upgrade("0004"))
+        await connection.commit()
+    async with fresh.read() as connection:
+        query = text("SELECT r.shared, r.is_device, s.id FROM runners r JOIN sessions s")
+        assert (await connection.execute(query)).all() == [(1, 0, "s")]
+
+
 def person(name, **values):
     row = {"id": name, "name": name, "role": "member", "created_at": datetime.now(UTC)}
     return insert(Person).values(row | values)
