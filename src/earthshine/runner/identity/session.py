@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -36,11 +36,13 @@ class DeviceSession:
         store: IdentityStore,
         client: ControlPlaneClient,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._identity = identity
         self._store = store
         self._client = client
         self._clock = clock
+        self._sleep = sleep
         self._token = ""
         self._from = self._until = 0.0
         self._renewing = asyncio.Lock()
@@ -82,7 +84,7 @@ class DeviceSession:
             due = self._from + RENEW * (self._until - self._from) - self._clock()
             if not self._until or due > 0:
                 # In steps: a machine that slept has another idea of how long it waited.
-                await asyncio.sleep(min(max(due, 1.0), MARGIN))
+                await self._sleep(min(max(due, 1.0), MARGIN))
                 continue
             try:
                 async with self._renewing:
@@ -90,7 +92,7 @@ class DeviceSession:
                 backoff.delivered()
             except OSError as error:
                 log.info("no new session token yet: %s", error)
-                await asyncio.sleep(backoff.next())
+                await self._sleep(backoff.next())
 
     async def _renew(self) -> None:
         if self._unsaved:

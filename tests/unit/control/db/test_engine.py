@@ -64,6 +64,47 @@ async def test_migrations_can_be_undone(fresh, no_blocking):
     await fresh.migrate()
 
 
+async def test_runners_and_sessions_of_before_pairing_are_kept(fresh, no_blocking):
+    from alembic import command
+    from alembic.config import Config
+
+    def upgrade(revision):
+        def run(connection):
+            config = Config()
+            config.set_main_option("script_location", "earthshine.control.db:migrations")
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+        return run
+
+    no_blocking.deactivate()  # nobody upgrades in steps while serving
+    async with fresh._engine.connect() as connection:
+        await connection.run_sync(upgrade("0003"))
+        await connection.commit()
+    at = "2026-01-01 00:00:00"
+    people = "id, name, role, created_at"
+    runners = "id, name, hostname, platform, version, home, agents, first_seen, last_seen"
+    sessions = (
+        "id, owner_id, runner_id, title, agent, command, prompt, folder, state, cols, rows, "
+        "last_seq, log_bytes, created_at"
+    )
+    session = "'s', 'p', 'r', 't', 'shell', '[]', '', '/', 'running', 80, 24, 0, 0"
+    rows = (
+        f"people ({people}) VALUES ('p', 'mia', 'member', '{at}')",
+        f"runners ({runners}) VALUES ('r', 'box', 'h', 'p', 'v', '/', '[]', '{at}', '{at}')",
+        f"sessions ({sessions}) VALUES ({session}, '{at}')",
+    )
+    async with fresh.write() as connection:
+        for row in rows:
+            await connection.execute(text(f"INSERT INTO {row}"))
+    async with fresh._engine.connect() as connection:
+        await connection.run_sync(upgrade("0004"))
+        await connection.commit()
+    async with fresh.read() as connection:
+        query = text("SELECT r.shared, r.is_device, s.id FROM runners r JOIN sessions s")
+        assert (await connection.execute(query)).all() == [(1, 0, "s")]
+
+
 def person(name, **values):
     row = {"id": name, "name": name, "role": "member", "created_at": datetime.now(UTC)}
     return insert(Person).values(row | values)

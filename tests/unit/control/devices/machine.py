@@ -52,10 +52,8 @@ class Machine:
         message = pairing.present_transcript(
             changed.get("origin", self.origin), plain, self.key, *said.values()
         )
-        body = {"code": code, "key": pairing.to_text(self.key), **said}
-        body |= {"signature": pairing.sign(self.private, message)}
-        body |= changed.get("body", {})
-        return body
+        body: dict[str, Any] = {"code": code, "key": pairing.to_text(self.key), **said}
+        return body | {"signature": pairing.sign(self.private, message)}
 
     async def present(self, code: str, **changed: Any) -> httpx.Response:
         answer = await self.post("/pair", self.presenting(code, **changed))

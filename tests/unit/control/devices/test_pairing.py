@@ -10,7 +10,7 @@ from earthshine.control.throttle import RULES, Check
 from earthshine.protocols import pairing
 
 LIMITS = RULES[Check.PAIRING]
-assert LIMITS.code is not None
+CODE_BURST = LIMITS.code.burst if LIMITS.code else 0
 
 
 async def start(person, **body):
@@ -285,9 +285,9 @@ async def test_guessing_at_one_code_is_limited_wherever_it_comes_from(here, mach
     made = await start(here.member)
     statuses = [
         (await box.present(made["code"], origin="https://evil.example")).status_code
-        for _ in range(LIMITS.code.burst + 1)
+        for _ in range(CODE_BURST + 1)
     ]
-    assert statuses == [401] * LIMITS.code.burst + [429]
+    assert statuses == [401] * CODE_BURST + [429]
 
 
 async def test_one_person_has_so_many_pairings_under_way(here, monkeypatch):

@@ -227,6 +227,19 @@ async def test_dialling_back_takes_the_session_token_and_no_other(here, box):
     assert await dial_back(here, f"Bearer {box.runner_id}.{session}", box.runner_id) == 401
 
 
+@pytest.mark.parametrize("destination", ["*:80", "0.0.0.0:80", "[::]:80", "a:1,b:2", "host:*"])
+async def test_a_ticket_is_for_exactly_one_destination(here, box, destination):
+    from earthshine.control.errors import InvalidRequestError
+
+    with pytest.raises(InvalidRequestError):
+        await here.plane.dialing.dial(box.runner_id, destination)
+    ticket = here.plane.dialing._issue(Grant("dial", box.runner_id, "127.0.0.1:80"))
+    bearer = f"Bearer {box.runner_id}.{await box.session()}"
+    with pytest.raises(DialBackRefusedError) as refused:
+        await here.plane.dialing.admit(DialBackRequest(bearer, ticket, destination))
+    assert refused.value.status.value == 403, "a wildcard shown for a ticket matches nothing"
+
+
 async def test_dials_of_one_runner_are_limited(here, box, monkeypatch):
     from earthshine.control import throttle
     from earthshine.control.errors import RunnerUnavailableError, TooManyError
