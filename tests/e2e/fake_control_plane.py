@@ -163,7 +163,7 @@ class FakeControlPlane:
             "ownerName": "mira",
             "shared": False,
             "credential": "device",
-            "fingerprint": "7c1e9b40d2aa53f8e6010bd94c77a2f1",
+            "fingerprint": "7C1E-9B40-D2AA-53F8",
             "pairedAt": iso(time.time() - 9 * 86400),
             "address": "192.168.1.20",
             "revoked": False,

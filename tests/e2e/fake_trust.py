@@ -25,7 +25,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 PASSWORD = "correct horse battery"
 SHARE_CODE = "guest-0001"
 PAIRING_CODE = "K7WQ-3M9D-XT4B"
-FINGERPRINT = "3f9a1c04d7e25b6810aa4cd29e73f011"
+FINGERPRINT = "KTPT-MT9B-SXTW-C895"
 QR = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4">'
     "<script>window.parent.hacked = 1</script>"

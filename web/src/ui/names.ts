@@ -50,7 +50,12 @@ export const roleWords: Record<Role, string> = {
   guest: "Only the sessions that were shared with them",
 };
 
-/** `a1b2 c3d4 …`: groups that two people can compare by reading aloud. */
-export function inGroups(text: string, size = 4): string {
-  return text.replaceAll(/[\s:]/g, "").match(new RegExp(`.{1,${size}}`, "gu"))?.join(" ") ?? "";
+/**
+ * Groups that two people can compare by reading aloud: `a1b2 c3d4 …`.
+ *
+ * What has groups already stays as it is: the other side shows the same ones.
+ */
+export function inGroups(text: string): string {
+  if (/[\s:-]/.test(text)) return text;
+  return text.match(/.{1,4}/gu)?.join(" ") ?? "";
 }

@@ -38,9 +38,13 @@ export class Toasts extends LitElement {
     css`
       :host {
         position: fixed;
-        right: 16px;
-        bottom: 16px;
-        z-index: 50;
+        inset: auto 16px 16px auto;
+        margin: 0;
+        padding: 0;
+        border: 0;
+        background: none;
+        color: var(--text);
+        overflow: visible;
         display: grid;
         gap: 8px;
         width: min(400px, calc(100vw - 32px));
@@ -86,14 +90,25 @@ export class Toasts extends LitElement {
       }
       @media (max-width: 760px) {
         :host {
-          bottom: auto;
-          top: calc(var(--viewport-top, 0px) + 60px);
+          inset: calc(var(--viewport-top, 0px) + 60px) 16px auto auto;
         }
       }
     `,
   ];
 
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.popover = "manual";
+  }
+
+  /** Into the top layer, again: above a dialog that was opened since. */
+  private raise(): void {
+    if (this.matches(":popover-open")) this.hidePopover();
+    this.showPopover();
+  }
+
   show(notice: Notice): void {
+    this.raise();
     const id = this.nextId;
     this.nextId += 1;
     const others = this.shown.filter((other) => !notice.key || other.key !== notice.key);

@@ -16,6 +16,7 @@ const session = (id: string, change: Partial<Session> = {}): Session => ({
   ownerName: "p",
   folder: "/",
   worktree: null,
+  hasDesktop: false,
   state: "running",
   reason: null,
   exitCode: null,

@@ -23,9 +23,9 @@ describe("devices", () => {
 });
 
 describe("groups of four", () => {
-  it("are the same letters in the same order, however they came", () => {
+  it("are made where there are none, and left where the other side shows the same", () => {
     expect(inGroups("7c1e9b40d2aa")).toBe("7c1e 9b40 d2aa");
-    expect(inGroups("7c:1e:9b:40 d2")).toBe("7c1e 9b40 d2");
+    expect(inGroups("KTPT-MT9B-SXTW-C895")).toBe("KTPT-MT9B-SXTW-C895");
     expect(inGroups("")).toBe("");
   });
 });

@@ -27,6 +27,7 @@ export class AccountPage extends LitElement {
   @state() private problem: Problem | null = null;
   @query("#name") private nameField?: HTMLInputElement;
   private readonly account = new Loading(this, () => accounts.account());
+  private readonly options = new Loading(this, () => accounts.options());
 
   constructor() {
     super();
@@ -95,7 +96,7 @@ export class AccountPage extends LitElement {
 
   private renderAccount(account: Account) {
     return html`<es-password .account=${account} @changed=${this.changed}></es-password>
-      <es-passkeys .account=${account} @changed=${this.changed}></es-passkeys>
+      <es-passkeys .account=${account} ?offered=${this.options.value?.passkeys ?? true} @changed=${this.changed}></es-passkeys>
       ${account.oidc
         ? html`<div class="row">
             <div><div class="name">Single sign-on</div><div class="hint">You can sign in with ${account.oidc}.</div></div>

@@ -16,9 +16,13 @@ import { rows } from "../styles/page";
 import { base, buttons, fields } from "../styles/shared";
 import { notify, notifyError } from "../toasts";
 
+const NOT_OFFERED = "This server has no passkeys yet: its public address needs a host name, and HTTPS unless that is localhost.";
+
 @customElement("es-passkeys")
 export class Passkeys extends LitElement {
   @property({ attribute: false }) account!: Account;
+  /** The server has an address at which browsers make passkeys. */
+  @property({ type: Boolean }) offered = true;
   @state() private naming = false;
   @state() private busy = false;
   @state() private problem: Problem | null = null;
@@ -112,7 +116,7 @@ export class Passkeys extends LitElement {
 
   override render() {
     const { passkeys, hasPassword, secondFactor } = this.account;
-    const obstacle = passkeyObstacle();
+    const obstacle = passkeyObstacle() ?? (this.offered ? null : NOT_OFFERED);
     return html`<div class="row">
         <div>
           <div class="name">Passkeys</div>

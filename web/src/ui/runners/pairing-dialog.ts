@@ -75,15 +75,16 @@ export class PairingDialog extends LitElement {
         ? html`<div class="code-row">
             <div>
               <div class="label">Code</div>
-              <div class="code" aria-label="Code">${inGroups(pairing.code.replaceAll("-", ""))}</div>
+              <div class="code" aria-label="Code">${inGroups(pairing.code)}</div>
               <p class="hint">It works once. Closing this window makes it void.</p>
             </div>
             ${pairing.qr ? html`<img class="qr" src=${pictureUrl(pairing.qr)} alt="The code, to scan" width="148" height="148" />` : nothing}
           </div>`
         : nothing}
       ${pairing.serverFingerprint
-        ? html`<div class="label">The machine shows this server's fingerprint; it must be</div>
-            <div class="fingerprint small">${inGroups(pairing.serverFingerprint)}</div>`
+        ? html`<div class="label">This server's key</div>
+            <div class="fingerprint small">${inGroups(pairing.serverFingerprint)}</div>
+            <p class="hint">The command and the picture carry it: the machine then talks to no other server.</p>`
         : nothing}
       <div class="waiting" role="status">
         <span class="pulse"></span>
@@ -121,9 +122,10 @@ export class PairingDialog extends LitElement {
         ${icon("check")}
         <div>
           <strong>${name} is ${connected ? "connected" : "paired"}.</strong>
-          <p>${connected ? "You can start agents there now." : "It connects in a moment."}</p>
+          <p>${connected ? "You can start agents there now." : "Start the runner there, and it connects:"}</p>
         </div>
       </div>
+      ${connected ? nothing : html`<es-copy-line text="earthshine runner" label="Copy the command"></es-copy-line>`}
       <label class="share">
         <input type="checkbox" role="switch" .checked=${this.shared} ?disabled=${!pairing.runnerId} @change=${this.share} />
         <span>Let all members use it<span class="hint">Their agents run there as the machine's own user and can read its files.</span></span>

@@ -194,7 +194,9 @@ export class RunnerCard extends LitElement {
     return html`<section aria-label=${runner.name}>
       ${this.renderHead()}
       <div class="facts">
-        <span>${runner.hostname}</span><span>${runner.platform}</span><span class="mono">${runner.home}</span><span>Earthshine ${runner.version}</span>
+        <span>${runner.hostname}</span><span>${runner.platform}</span>
+        ${runner.home ? html`<span class="mono">${runner.home}</span>` : nothing}
+        ${runner.version ? html`<span>Earthshine ${runner.version}</span>` : nothing}
       </div>
       ${this.renderWhose()}
       ${runner.revoked
@@ -204,7 +206,9 @@ export class RunnerCard extends LitElement {
           </p>`
         : runner.state === "connected"
           ? nothing
-          : html`<p class="facts">Its sessions go on and keep their log there. They catch up by themselves when it is back.</p>`}
+          : runner.version === ""
+            ? html`<p class="facts">It has not connected yet: run <code class="said">earthshine runner</code> there.</p>`
+            : html`<p class="facts">Its sessions go on and keep their log there. They catch up by themselves when it is back.</p>`}
       ${this.secrets
         ? html`<div class="secrets">
             <es-secrets
@@ -214,7 +218,7 @@ export class RunnerCard extends LitElement {
             ></es-secrets>
           </div>`
         : nothing}
-      ${runner.revoked ? nothing : html`<ul>${runner.agents.map((agent) => this.renderAgent(agent))}</ul>`}
+      ${runner.revoked || runner.agents.length === 0 ? nothing : html`<ul>${runner.agents.map((agent) => this.renderAgent(agent))}</ul>`}
     </section>`;
   }
 }
