@@ -64,7 +64,8 @@ class ControlSettings(BaseSettings):
     runner_token_file: Path | None = None
     """The static token that runners present. Made in the state folder when neither is set."""
     runner_token_enabled: bool = True
-    """Whether the static token lets runners in; else only paired ones are."""
+    """Whether the static token lets runners in; else only paired ones are. `earthshine up` needs it
+    for its own runner and leaves it on."""
     shutdown_grace: float = Field(default=5.0, ge=0, le=300)
     """Seconds that open requests have when the server stops."""
 
