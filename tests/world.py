@@ -256,11 +256,26 @@ class World:
         return found
 
     def close(self) -> None:
-        """End everything that this world started, the agents too."""
+        """End everything that this world started, the agents too; no log has a secret of it."""
         for program in [*self.runners, self.control]:
             program.stop(signal.SIGKILL)
         for pid in self.holders():
             _end_holder(pid)
+        told = [log.name for log in self.root.rglob("*.log") if self._tells(log)]
+        assert told == [], "a secret is in a log"
+
+    def secrets(self) -> list[str]:
+        """What lies in files of this world that no log may hold."""
+        found = []
+        for name in ("runner-token", "secrets-key", "cli.json"):
+            with contextlib.suppress(OSError):
+                text = (self.state / name).read_text().strip()
+                found.append(json.loads(text)["token"] if name == "cli.json" else text)
+        return found
+
+    def _tells(self, log: Path) -> bool:
+        text = log.read_text(errors="replace")
+        return any(secret in text for secret in self.secrets())
 
 
 def _end_holder(pid: int) -> None:

@@ -238,6 +238,35 @@ def test_unpairing_ends_it_on_both_sides(far: tuple[World, NatWorld]) -> None:
     assert machine.run().returncode == 1
 
 
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_from_the_command_line_a_person_is_asked(far: tuple[World, NatWorld], answer: str) -> None:
+    world, net = far
+    command = [sys.executable, "-m", "earthshine.cli", "pair", "new"]
+    environment = world.environment(EARTHSHINE_STATE_DIR=str(world.state), PYTHONUNBUFFERED="1")
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as asking:
+        assert asking.stdin is not None
+        assert asking.stdout is not None
+        said = ""
+        while "earthshine runner pair" not in (line := asking.stdout.readline()):
+            assert line, said
+            said += line
+        machine = Machine(world, net, f"asked-{answer}")
+        pairing = machine.program("pair", *line.split()[3:], "--name", f"asked-{answer}", "--json")
+        pairing.start()
+        (step,) = wait_for(lambda: steps(pairing), 20, "the fingerprint on the machine")
+        said, _ = asking.communicate(answer + "\n", timeout=30)
+    assert step["fingerprint"] in said
+    wait_for(lambda: not pairing.is_running(), 20, "the end of pairing")
+    if answer == "y":
+        assert (asking.returncode, pairing.stop()) == (0, 0)
+        assert machine.status()["paired"]
+    else:
+        assert (asking.returncode, pairing.stop()) == (5, 5)
+        assert "You refused it" in pairing.output()
+
+
 def test_a_false_server_gets_no_code(far: tuple[World, NatWorld]) -> None:
     world, net = far
     made = world.api("POST", "/pairings", {})

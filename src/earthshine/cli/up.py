@@ -8,6 +8,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import uvloop
@@ -26,10 +27,11 @@ from earthshine.runner.settings import RunnerSettings
 def up(host: str | None, port: int | None, state_dir: Path | None) -> None:
     """Start the control plane and a runner on this machine, and print a link to open."""
     logs.configure(os.environ.get("EARTHSHINE_LOG", "WARNING").upper())
-    own = {"host": host, "port": port}
+    # Its own runner has nothing but the static token.
+    own: dict[str, Any] = {"host": host, "port": port, "runner_token_enabled": True}
     theirs: dict[str, Path | None] = {}
     if state_dir is not None:
-        own["state_dir"] = state_dir / "control"  # type: ignore[assignment]
+        own["state_dir"] = state_dir / "control"
         theirs["state_dir"] = state_dir / "runner"
     control = configuration.load(ControlSettings, "control", own)
     runner = configuration.load(RunnerSettings, "runner", theirs)

@@ -133,7 +133,8 @@ class ControlSettings(BaseSettings):
     """The static token that runners present. Made in the state folder when neither is set."""
     oidc: OidcSettings | None = None
     runner_token_enabled: bool = True
-    """Whether the static token lets runners in; else only paired ones are."""
+    """Whether the static token lets runners in; else only paired ones are. `earthshine up` needs it
+    for its own runner and leaves it on."""
     secrets_key: SecretStr | None = None
     secrets_key_file: Path | None = None
     """Encrypts agents' secrets at rest: 32 bytes, base64 or hexadecimal. Made in the state folder,
