@@ -20,6 +20,14 @@ PATIENCE = 15.0
 STEP = 0.005
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Shells that tests start read nobody's start-up files: those may take a minute, or print."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Awaitable[Any]]:
     """`await eventually(condition)`: its first true value. AssertionError after `seconds`."""
