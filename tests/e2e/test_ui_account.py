@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.e2e import scenes
+from tests.e2e.fake_account import PASSWORD
 from tests.e2e.fake_control_plane import CODE, FakeControlPlane
-from tests.e2e.fake_trust import PASSWORD
 from tests.e2e.pages import EarthshinePages
 
 pytestmark = pytest.mark.browser

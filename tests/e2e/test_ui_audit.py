@@ -52,6 +52,20 @@ def test_filters(audit: Locator) -> None:
     expect(audit).to_contain_text("Nothing of the kind was recorded.")
 
 
+def test_only_one_session_also_after_it_was_deleted(
+    audit: Locator, plane: FakeControlPlane
+) -> None:
+    plane.trust.record("session-deleted", "Long gone", sessionId="gone")
+    plane.trust.record("prompted", "Long gone", sessionId="gone", details={"text": "Hurry"})
+    audit.page.reload()
+    audit.get_by_role("button", name="mira deleted “Long gone”").click()
+    audit.get_by_role("button", name="Only this session").click()
+    expect(audit.get_by_role("listitem")).to_have_count(2)
+    expect(audit.get_by_label("Session")).to_have_value("gone")
+    audit.get_by_label("Session").select_option("All")
+    expect(audit.get_by_role("listitem")).to_have_count(13)
+
+
 def test_days(audit: Locator, plane: FakeControlPlane) -> None:
     rows = audit.get_by_role("listitem")
     plane.trust.records[0]["at"] = iso(time.time() - 40 * 86400)

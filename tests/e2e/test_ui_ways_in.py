@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.fake_account import PASSWORD
 from tests.e2e.fake_control_plane import CODE, FakeControlPlane
 from tests.e2e.fake_problems import problem
-from tests.e2e.fake_trust import PASSWORD
 from tests.e2e.pages import EarthshinePages
 
 pytestmark = pytest.mark.browser
@@ -97,6 +97,16 @@ def test_single_sign_on(app: EarthshinePages, plane: FakeControlPlane) -> None:
     expect(app.page.locator("es-runners-page")).to_be_visible()
 
 
+def test_where_the_server_has_no_passkeys_the_account_says_why(
+    authenticator: EarthshinePages,
+) -> None:
+    app, page = authenticator, authenticator.page
+    app.sign_in(CODE)
+    page.goto(f"{app.url}/account")
+    expect(page.get_by_text("its public address needs a host name")).to_be_visible()
+    expect(page.get_by_role("button", name="Add a passkey")).to_be_disabled()
+
+
 def test_passkeys_need_a_name(app: EarthshinePages, plane: FakeControlPlane) -> None:
     plane.trust.options["passkeys"] = True
     app.page.goto(app.url)
@@ -127,6 +137,7 @@ def test_a_passkey_after_the_password(
     authenticator: EarthshinePages, plane: FakeControlPlane
 ) -> None:
     app, page = authenticator, authenticator.page
+    plane.trust.options["passkeys"] = True
     app.sign_in(CODE)
     page.goto(f"{app.url}/account")
     page.get_by_role("button", name="Add a passkey").click()

@@ -31,6 +31,7 @@ export class AuditLogPage extends LitElement {
   @state() private range: TimeRange = { from: null, until: null };
   @state() private verifying = false;
   @state() private verification: Verification | Problem | null = null;
+  @query("#session") private sessionField!: HTMLSelectElement;
   @query("#from") private fromField!: HTMLInputElement;
   @query("#until") private untilField!: HTMLInputElement;
   private readonly people = new Loading(this, async () => (await people.list()).people);
@@ -151,6 +152,12 @@ export class AuditLogPage extends LitElement {
     void this.look();
   }
 
+  private readonly only = (event: CustomEvent<string>): void => {
+    this.session = event.detail;
+    void this.updateComplete.then(() => (this.sessionField.value = this.session));
+    void this.look();
+  };
+
   private readonly chooseTime = (): void => {
     this.range = rangeOf(this.fromField.value, this.untilField.value);
     void this.search();
@@ -170,6 +177,8 @@ export class AuditLogPage extends LitElement {
 
   private renderFilters() {
     const sessions = store.sessions;
+    // One that was deleted, or that ended too long ago to be listed here.
+    const unlisted = this.session !== "" && !sessions.some((session) => session.id === this.session);
     return html`<div class="filters" role="group" aria-label="Filters">
       <div class="field">
         <label for="kind">What</label>
@@ -193,6 +202,7 @@ export class AuditLogPage extends LitElement {
         <label for="session">Session</label>
         <select id="session" @change=${(event: Event) => this.choose("session", event)}>
           <option value="">All</option>
+          ${unlisted ? html`<option value=${this.session}>${this.session}</option>` : nothing}
           ${sessions.map((session) => html`<option value=${session.id}>${titleOf(session)}</option>`)}
         </select>
       </div>
@@ -236,7 +246,7 @@ export class AuditLogPage extends LitElement {
 
   private renderRecords() {
     const { records, shown } = this;
-    return html`${shown.length > 0 ? html`<es-audit-records .records=${shown} .names=${this.names}></es-audit-records>` : nothing}
+    return html`${shown.length > 0 ? html`<es-audit-records .records=${shown} .names=${this.names} @only=${this.only}></es-audit-records>` : nothing}
       ${shown.length === 0 && records.loaded && !records.busy
         ? html`<p class="nothing" role="status">${this.maybeOlder ? "Nothing found so far." : "Nothing of the kind was recorded."}</p>`
         : nothing}

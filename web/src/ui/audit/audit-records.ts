@@ -154,6 +154,14 @@ export class AuditRecords extends LitElement {
         ${record.runnerId ? line("Machine", store.runner(record.runnerId)?.name ?? html`<span class="mono">${record.runnerId}</span>`) : nothing}
         ${record.personId ? line("Person's id", html`<span class="mono">${record.personId}</span>`) : nothing}
         ${Object.entries(record.details).map(([name, value]) => line(name, detailText(value)))}
+        ${record.sessionId && !this.one
+          ? line(
+              "More",
+              html`<button class="outlined" @click=${() => this.dispatchEvent(new CustomEvent("only", { detail: record.sessionId }))}>
+                Only this session
+              </button>`,
+            )
+          : nothing}
         ${line("Record", html`<span class="mono">${record.seq}</span>`)} ${line("Hash", html`<span class="mono">${record.hash}</span>`)}
       </dl>
     </div>`;

@@ -69,12 +69,10 @@ function ended(record: AuditRecord, names: Names): string {
 }
 
 function passwordChanged(record: AuditRecord): string {
-  const second = record.details["second_factor"];
-  if (typeof second === "boolean") return second ? "made a passkey needed after the password" : "made the password enough again";
   return detail(record, "to") === "none" ? "removed the password" : "changed the password";
 }
 
-const words: Record<AuditKind, Words> = {
+const words = {
   "set-up": { label: "Set up", say: () => "set this server up" },
   "signed-in": { label: "Signed in", say: (r, n) => `signed in${by(r, n)}` },
   "sign-in-refused": {
@@ -95,19 +93,13 @@ const words: Record<AuditKind, Words> = {
   "password-changed": { label: "Password changed", say: passwordChanged },
   "second-factor-changed": {
     label: "Second factor changed",
-    say: (r) => (detail(r, "required") === "true" ? "wants a passkey after the password" : "wants no second factor any more"),
+    say: (r) => (r.details["required"] === false ? "made the password enough again" : "made a passkey needed after the password"),
   },
-  "provider-linked": { label: "Provider linked", say: () => "linked an account for single sign-on" },
-  "provider-unlinked": { label: "Provider unlinked", say: () => "unlinked the account for single sign-on" },
-  renamed: { label: "Renamed", say: (r) => `changed their name from “${detail(r, "was")}” to “${detail(r, "now")}”` },
-  "passkey-added": {
-    label: "Passkey added",
-    say: (r) => (detail(r, "method") === "oidc" ? "linked an account for single sign-on" : `added ${quoted(r, "a passkey")} as a passkey`),
-  },
-  "passkey-removed": {
-    label: "Passkey removed",
-    say: (r) => (detail(r, "method") === "oidc" ? "unlinked the account for single sign-on" : "removed a passkey"),
-  },
+  "passkey-added": { label: "Passkey added", say: (r) => `added ${quoted(r, "a passkey")} as a passkey` },
+  "passkey-removed": { label: "Passkey removed", say: () => "removed a passkey" },
+  "provider-linked": { label: "Single sign-on linked", say: () => "linked an account for single sign-on" },
+  "provider-unlinked": { label: "Single sign-on unlinked", say: () => "unlinked the account for single sign-on" },
+  renamed: { label: "Renamed", say: (r) => `took another name${detail(r, "now") ? `: ${detail(r, "now")}` : ""}` },
   "token-made": { label: "API token made", say: (r) => `made ${named(r) ? `the API token “${named(r)}”` : "an API token"}` },
   "token-ended": { label: "API token ended", say: (r) => `ended ${named(r) ? `the API token “${named(r)}”` : "an API token"}` },
   "device-approved": { label: "Command line let in", say: (r) => `let ${quoted(r, "a command line")} in` },
@@ -155,10 +147,14 @@ const words: Record<AuditKind, Words> = {
   "secret-stored": { label: "Key stored", say: (r) => `stored the key ${named(r)}` },
   "secret-removed": { label: "Key removed", say: (r) => `removed the key ${named(r)}` },
   "secret-used": { label: "Key used", say: (r) => `had ${named(r) || "keys"} given to an agent` },
-};
+} satisfies Record<string, Words>;
+
+type Kind = keyof typeof words;
+/** A kind of the server's without words does not compile. */
+const said: Record<AuditKind | Kind, Words> = words;
 
 /** The kinds as the filter lists them. */
-export const auditGroups: readonly (readonly [string, readonly AuditKind[]])[] = [
+export const auditGroups: readonly (readonly [string, readonly Kind[]])[] = [
   [
     "People",
     [
@@ -176,10 +172,10 @@ export const auditGroups: readonly (readonly [string, readonly AuditKind[]])[] =
       "renamed",
       "password-changed",
       "second-factor-changed",
-      "provider-linked",
-      "provider-unlinked",
       "passkey-added",
       "passkey-removed",
+      "provider-linked",
+      "provider-unlinked",
       "token-made",
       "token-ended",
       "device-approved",
@@ -219,19 +215,19 @@ export const auditGroups: readonly (readonly [string, readonly AuditKind[]])[] =
 ];
 
 /** Every kind that this page has words for. */
-export const auditKinds = Object.keys(words) as AuditKind[];
+export const auditKinds = Object.keys(words) as Kind[];
 
-export function auditLabel(kind: AuditKind): string {
-  return words[kind].label;
+export function auditLabel(kind: Kind): string {
+  return said[kind].label;
 }
 
 /** What was done, to read after who did it. A later version's kind is its own word. */
 export function auditWords(record: AuditRecord, names: Names = new Map()): string {
-  if (Object.hasOwn(words, record.kind)) return words[record.kind as AuditKind].say(record, names).trim();
+  if (Object.hasOwn(said, record.kind)) return said[record.kind as Kind].say(record, names).trim();
   return [record.kind.replaceAll("-", " "), named(record)].filter(Boolean).join(" ");
 }
 
-const alarming: ReadonlySet<string> = new Set<AuditKind>(["sign-in-refused", "token-reused", "runner-refused", "pairing-refused"]);
+const alarming: ReadonlySet<string> = new Set<Kind>(["sign-in-refused", "token-reused", "runner-refused", "pairing-refused"]);
 
 /** What deserves a second look. */
 export function isAlarming(record: AuditRecord): boolean {

@@ -1,6 +1,6 @@
 /** For people who are not signed in: every way in that this server has, and what to do when none works. */
 
-import { LitElement, html, nothing } from "lit";
+import { LitElement, type PropertyValues, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 
 import { OIDC_PATH, accounts } from "../../api/accounts";
@@ -37,9 +37,8 @@ export class SignInPage extends LitElement {
 
   static override styles = [base, buttons, fields, front];
 
-  override connectedCallback(): void {
-    super.connectedCallback();
-    void this.ask();
+  override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("phase") && this.phase === "signed-out" && this.options === null) void this.ask();
   }
 
   private async ask(): Promise<void> {
