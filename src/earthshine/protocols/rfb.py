@@ -66,13 +66,16 @@ class Security(IntEnum):
     VNC_AUTH = 2
 
 
+_NO_MARKUP: Final = str.maketrans("<>", "\u2039\u203a")
+
+
 def plain_text(data: bytes, limit: int) -> str:
     """What a server calls itself, as text that no page can take for markup."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    text = text.translate({ord("<"): "‹", ord(">"): "›"})
+    text = text.translate(_NO_MARKUP)
     return "".join(character for character in text if character.isprintable())[:limit]
 
 
@@ -205,7 +208,8 @@ class ServerHandshake:
         if count is None:
             return None
         if count[0] == 0:
-            return self._refused(1, "The VNC server refuses connections.")
+            self._raise_refused(1, "The VNC server refuses connections.")
+            return None
         offered = self._buffer.peek(1, count[0])
         if offered is None:
             return None
@@ -236,12 +240,14 @@ class ServerHandshake:
         if verdict is None:
             return None
         if any(verdict):
-            return self._refused(4, "The VNC server refused the password.")
+            self._raise_refused(4, "The VNC server refused the password.")
+            return None
         self._buffer.take(4)
         self.stage = ServerStage.INIT
         return b"\x01"  # ClientInit: shared
 
-    def _refused(self, at: int, words: str) -> None:
+    def _raise_refused(self, at: int, words: str) -> None:
+        """Once the server's reason is complete."""
         head = self._buffer.peek(at, 4)
         if head is None:
             return
