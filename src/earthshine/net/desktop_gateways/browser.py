@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
+
+from starlette.websockets import WebSocketDisconnect
 
 
 class BrowserLeftError(ConnectionError):
@@ -38,7 +41,7 @@ Message = MutableMapping[str, Any]
 
 
 class AsgiBrowser:
-    """An accepted WebSocket under ASGI, for either kind of gateway.
+    """An accepted WebSocket under ASGI (Starlette's methods will do), for either kind of gateway.
 
     A message of the other kind is an error of the browser, and counts as its leaving.
     """
@@ -64,6 +67,11 @@ class AsgiBrowser:
     async def send_text(self, data: str) -> None:
         await self._put({"type": "websocket.send", "text": data})
 
+    async def close(self, code: int, reason: str) -> None:
+        """After the gateway has ended; harmless if the browser has closed it already."""
+        with contextlib.suppress(BrowserLeftError):
+            await self._put({"type": "websocket.close", "code": code, "reason": reason})
+
     async def _next(self, kind: str) -> Any:
         message = await self._receive()
         if message["type"] != "websocket.receive":
@@ -76,5 +84,5 @@ class AsgiBrowser:
     async def _put(self, message: Message) -> None:
         try:
             await self._send(message)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, WebSocketDisconnect) as error:
             raise BrowserLeftError("the browser closed the connection") from error

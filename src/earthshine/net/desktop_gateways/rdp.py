@@ -83,6 +83,8 @@ class RdpGateway:
         self._browser = browser
         self._admit = admit
         self._server: TransportStream | None = None
+        self._under_tls: TransportStream | None = None
+        """Kept: a StreamWriter that is collected closes its transport, and TLS runs on it."""
         self._messages: ClientStream | None = None
         self._wanted: bool | None = None
 
@@ -123,7 +125,7 @@ class RdpGateway:
             target = await self._admit(token, destination)
         except AdmissionRefusedError as error:
             raise _refused(str(error)) from error
-        self._server = target.server
+        self._server = self._under_tls = target.server
         confirm = await self._negotiate(target.server)
         self._server, certificate = await self._start_tls(target)
         view_only = target.view_only if self._wanted is None else self._wanted
