@@ -101,10 +101,12 @@ class GatewayServer:
         guacd = await _connect(self.guacd_port)
         tunnel_id = "5ce5cd9c-4f2c-4b0a-8c6c-0f4f6b5ad0a1"
         gateway = GuacamoleGateway(guacd, browser, self.guacamole, viewer, tunnel_id=tunnel_id)
-        gateway.connected.add_done_callback(
-            lambda done: done.cancelled() or self.connection_ids.append(done.result())
-        )
+        gateway.connected.add_done_callback(self._connected)
         await self._run(gateway, browser)
+
+    def _connected(self, done: asyncio.Future[str]) -> None:
+        if not done.cancelled():
+            self.connection_ids.append(done.result())
 
     async def _run(self, gateway: Gateway, browser: AsgiBrowser) -> None:
         self.gateways.append(gateway)
@@ -134,8 +136,15 @@ class GatewayServer:
                 Mount("/", StaticFiles(directory=PAGES, follow_symlink=True)),
             ]
         )
-        options = {"log_level": "warning", "lifespan": "off", "ws": "websockets-sansio"}
-        server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", self.port, **options))
+        config = uvicorn.Config(
+            app,
+            "127.0.0.1",
+            self.port,
+            log_level="warning",
+            lifespan="off",
+            ws="websockets-sansio",
+        )
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

@@ -6,7 +6,6 @@ Every desktop shows one xterm that runs `cat > typed`, so a test can read back w
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import random
 import shutil
@@ -14,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -99,11 +99,11 @@ def vnc_desktop(folder: Path, name: str = "A desktop") -> Iterator[Desktop]:
         wait_for(
             lambda: server.poll() is None and shown.exists() and shown.read_text().strip(),
             START_SECONDS,
-            lambda: log.read_text(),
+            log.read_text,
         )
         display = f":{shown.read_text().strip()}"
         with program(xterm(typed), folder / "xterm.log", DISPLAY=display):
-            wait_for(typed.exists, START_SECONDS, lambda: (folder / "xterm.log").read_text())
+            wait_for(typed.exists, START_SECONDS, (folder / "xterm.log").read_text)
             yield Desktop(port, typed)
 
 
@@ -158,7 +158,7 @@ def rdp_desktop() -> Iterator[Desktop]:
             wait_for(
                 lambda: server.poll() is None and is_listening(port),
                 START_SECONDS,
-                lambda: log.read_text(),
+                log.read_text,
             )
             yield Desktop(port, home / "typed", certificate)
     finally:
@@ -211,15 +211,15 @@ def self_signed() -> tuple[x509.Certificate, bytes]:
     """A certificate for 127.0.0.1, and its key as PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "desktop.test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=2))
         .sign(key, hashes.SHA256())
     )
     pem = key.private_bytes(
@@ -254,6 +254,6 @@ def guacd(root: Path, folder: Path) -> Iterator[int]:
         wait_for(
             lambda: server.poll() is None and is_listening(port),
             START_SECONDS,
-            lambda: log.read_text(),
+            log.read_text,
         )
         yield port

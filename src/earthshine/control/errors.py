@@ -91,3 +91,10 @@ class DialFailedError(DomainError):
     def __init__(self, detail: str, *, stage: str, remedy: str | None = None) -> None:
         super().__init__(detail, remedy=remedy)
         self.stage = stage
+
+
+class GuacamoleUnavailableError(DomainError):
+    """The Guacamole web application cannot be reached or used; its operator has to mend it."""
+
+    code = "guacamole-unavailable"
+    title = "Guacamole cannot be used"

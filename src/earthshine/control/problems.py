@@ -18,6 +18,7 @@ from earthshine.control.errors import (
     DialFailedError,
     DomainError,
     GoneError,
+    GuacamoleUnavailableError,
     InvalidRequestError,
     NotAllowedError,
     NotFoundError,
@@ -40,6 +41,7 @@ STATUS: Final[dict[type[DomainError], int]] = {
     TooManyError: 429,
     RunnerUnavailableError: 503,
     DialFailedError: 502,
+    GuacamoleUnavailableError: 502,
 }
 CLOSE_CODES: Final[dict[type[DomainError], int]] = {
     SignInRequiredError: 4001,
