@@ -76,7 +76,8 @@ def connection_request() -> bytes:
 
 def is_connection_request(data: bytes) -> bool:
     """Whether the browser's first message is what it should be."""
-    return tpkt_length(data) == len(data) and data[5:6] == bytes((_CONNECTION_REQUEST,))
+    head = struct.pack(">BBH", _TPKT_VERSION, 0, len(data) & 0xFFFF)
+    return data.startswith(head) and data[5:6] == bytes((_CONNECTION_REQUEST,))
 
 
 def check_confirm(confirm: bytes) -> None:

@@ -173,6 +173,7 @@ class GuacamoleGateway:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._guacd.write(Instruction("disconnect").to_guacd())
+                await self._guacd.close()  # aborting could overtake what was written
 
 
 _REMEDIES: Final[dict[Status, str]] = {

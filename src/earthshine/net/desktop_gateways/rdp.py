@@ -157,11 +157,12 @@ class RdpGateway:
                 while (length := tpkt_length(confirm)) is None or len(confirm) < length:
                     if (length or 0) > MAX_CONFIRM:
                         raise RdpError("what answers there is not an RDP server")
-                    want = 1 if length is None else length - len(confirm)
-                    data = await server.reader.read(want)
+                    data = await server.read()
                     if not data:
                         raise RdpError("the RDP server closed the connection at once")
                     confirm += data
+            if len(confirm) > length:
+                raise RdpError("the RDP server spoke before TLS began")
             check_confirm(confirm)
         except NegotiationError as error:
             raise _NegotiationFailedError(str(error), error.confirm) from error
