@@ -44,6 +44,11 @@ class Desktop:
         """Until a line of this text has arrived inside the desktop."""
         wait_for(lambda: text in self.text().splitlines(), 10, lambda: repr(self.text()))
 
+    def wait_focus(self) -> None:
+        """Until keys go to the terminal."""
+        focused = self.typed.with_name("typed.focused")
+        wait_for(focused.exists, START_SECONDS, "the terminal does not get the focus")
+
     def text(self) -> str:
         return self.typed.read_text() if self.typed.exists() else ""
 
@@ -133,7 +138,12 @@ for i in $(seq 100); do
   xprop -root _NET_SUPPORTING_WM_CHECK 2>/dev/null | grep -q 'window id' && break
   sleep 0.05
 done
-exec xterm -maximized -e 'exec cat > {typed}'
+xterm -maximized -e 'exec cat > {typed}' &
+until xprop -root _NET_ACTIVE_WINDOW 2>/dev/null | grep -q 'window id # 0x[1-9a-f]'; do
+  sleep 0.05
+done
+touch {typed}.focused
+wait $!
 """
 
 

@@ -52,7 +52,6 @@ class GuacamoleGateway:
             connection.protocol if isinstance(connection, NewConnection) else "shared connection"
         )
         self._tunnel = Tunnel(tunnel_id, read_only=viewer.read_only)
-        self._refusal: GuacdRefusedError | None = None
         self._is_relaying = False
         self.connected: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -89,8 +88,6 @@ class GuacamoleGateway:
         finally:
             self._guacd.abort()
             self.connected.cancel()
-        if self._refusal is not None:
-            raise _desktop_error(self._refusal)
         return ending
 
     async def _connect(self) -> None:
@@ -130,15 +127,22 @@ class GuacamoleGateway:
         try:
             instructions = self._handshake.early
             while True:
-                self._notice_refusal(instructions)
                 if text := self._tunnel.from_guacd(instructions):
                     await self._browser.send_text(text)
+                # guacd itself keeps such a connection open until somebody leaves.
+                for instruction in instructions:
+                    if instruction.opcode == "error":
+                        raise refusal(instruction)
+                    if instruction.opcode == "disconnect":
+                        return Ending.SERVER
                 data = await self._guacd.read()
                 if not data:
                     return Ending.SERVER
                 instructions = self._handshake.reader.feed(data)
         except BrowserLeftError:
             return Ending.BROWSER
+        except GuacdRefusedError as error:
+            raise _desktop_error(error) from error
         except GuacamoleError as error:
             raise _guacd_error(f"guacd was not understood: {error}.") from error
         except OSError as error:
@@ -163,11 +167,6 @@ class GuacamoleGateway:
             ) from error
         except OSError as error:
             raise _guacd_error("The connection to guacd broke.") from error
-
-    def _notice_refusal(self, instructions: list[Instruction]) -> None:
-        for instruction in instructions:
-            if instruction.opcode == "error":
-                self._refusal = refusal(instruction)
 
     async def _say_goodbye(self) -> None:
         with contextlib.suppress(OSError, TimeoutError):

@@ -88,7 +88,6 @@ async def test_a_wrong_password_has_words_and_closes_with_its_number(here):
         await opened(here)
         await here.far.write(b"5.error,14.Auth. failure.,3.519;")
         assert await here.browser.hear() == "5.error,14.Auth. failure.,3.519;"
-        await here.far.write_eof()
         error = await failure(task)
     assert error.part is Part.DESKTOP
     assert "password is wrong" in error.detail
@@ -96,14 +95,12 @@ async def test_a_wrong_password_has_words_and_closes_with_its_number(here):
     assert error.remedy
 
 
-async def test_the_words_remain_when_the_browser_leaves_first(here):
+async def test_guacd_may_end_it(here):
     async with running(gateway_of(here).run) as task:
         await opened(here)
-        await here.far.write(b"5.error,0.,3.769;")
-        await here.browser.hear()
-        here.browser.leave()
-        error = await failure(task)
-    assert error.close == (1008, "769")
+        await here.far.write(b"10.disconnect;")
+        assert await here.browser.hear() == "10.disconnect;"
+        assert await ending(task) is Ending.SERVER
 
 
 @pytest.mark.parametrize(
