@@ -27,6 +27,8 @@ from .outcome import Ending, GatewayError, Part, until_one_ends
 
 HANDSHAKE_SECONDS: Final = 10.0
 """Below the 15 s of silence after which guacamole-common-js gives up by itself."""
+SHOW_SECONDS: Final = 30.0
+"""From guacd's `ready` to the first complete picture."""
 GOODBYE_SECONDS: Final = 1.0
 
 
@@ -125,20 +127,15 @@ class GuacamoleGateway:
 
     async def _to_browser(self) -> Ending:
         try:
-            instructions = self._handshake.early
-            while True:
-                if text := self._tunnel.from_guacd(instructions):
-                    await self._browser.send_text(text)
-                # guacd itself keeps such a connection open until somebody leaves.
-                for instruction in instructions:
-                    if instruction.opcode == "error":
-                        raise refusal(instruction)
-                    if instruction.opcode == "disconnect":
-                        return Ending.SERVER
-                data = await self._guacd.read()
-                if not data:
-                    return Ending.SERVER
-                instructions = self._handshake.reader.feed(data)
+            async with asyncio.timeout(SHOW_SECONDS) as patience:
+                return await self._show(patience)
+        except TimeoutError:
+            raise GatewayError(
+                Part.DESKTOP,
+                f"The desktop behind guacd showed nothing within {SHOW_SECONDS:g} s.",
+                remedy=_REMEDIES[Status.UPSTREAM_TIMEOUT],
+                close=close_of(Status.UPSTREAM_TIMEOUT),
+            ) from None
         except BrowserLeftError:
             return Ending.BROWSER
         except GuacdRefusedError as error:
@@ -147,6 +144,32 @@ class GuacamoleGateway:
             raise _guacd_error(f"guacd was not understood: {error}.") from error
         except OSError as error:
             raise _guacd_error("The connection to guacd broke.") from error
+
+    async def _show(self, patience: asyncio.Timeout) -> Ending:
+        """Pass on what guacd sends; patience is needed until the first picture is complete.
+
+        guacd can fail to say that it failed: about every third time that a VNC server is not
+        there, version 1.3 sends `disconnect` or nothing at all in place of its `error`.
+        """
+        shown = False
+        instructions = self._handshake.early
+        while True:
+            if not shown and any(one.opcode == "sync" for one in instructions):
+                shown = True
+                patience.reschedule(None)
+            # Without a picture `disconnect` is a failure, which the browser would take for success.
+            passed = [one for one in instructions if shown or one.opcode != "disconnect"]
+            if text := self._tunnel.from_guacd(passed):
+                await self._browser.send_text(text)
+            for instruction in instructions:
+                if instruction.opcode == "error":  # after which guacd keeps the connection open
+                    raise refusal(instruction)
+                if instruction.opcode == "disconnect":
+                    return _ended(shown)
+            data = await self._guacd.read()
+            if not data:
+                return _ended(shown)
+            instructions = self._handshake.reader.feed(data)
 
     async def _to_guacd(self) -> Ending:
         try:
@@ -182,6 +205,12 @@ _REMEDIES: Final[dict[Status, str]] = {
     Status.RESOURCE_NOT_FOUND: "Open the desktop anew: whoever shared it has left.",
     Status.SERVER_BUSY: "Close some connections and try again.",
 }
+
+
+def _ended(shown: bool) -> Ending:
+    if not shown:
+        raise GuacdRefusedError(Status.UPSTREAM_NOT_FOUND, "")
+    return Ending.SERVER
 
 
 def _desktop_error(error: GuacdRefusedError) -> GatewayError:

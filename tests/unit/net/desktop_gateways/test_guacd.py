@@ -1,5 +1,7 @@
 """The Guacamole gateway between a scripted guacd and a fake browser, under both event loops."""
 
+import asyncio
+
 import pytest
 
 from earthshine.net.desktop_gateways import Ending, GuacamoleGateway, Part, guacd
@@ -95,12 +97,45 @@ async def test_a_wrong_password_has_words_and_closes_with_its_number(here):
     assert error.remedy
 
 
-async def test_guacd_may_end_it(here):
+@pytest.mark.parametrize("goodbye", [b"10.disconnect;", b""])
+async def test_guacd_may_end_it(here, goodbye):
     async with running(gateway_of(here).run) as task:
         await opened(here)
-        await here.far.write(b"10.disconnect;")
-        assert await here.browser.hear() == "10.disconnect;"
+        await here.far.write(b"4.sync,1.1;" + goodbye)
+        await here.browser.hear()
+        await here.far.write_eof()
         assert await ending(task) is Ending.SERVER
+
+
+@pytest.mark.parametrize("goodbye", [b"10.disconnect;", b""])
+async def test_an_end_before_the_first_picture_is_a_failure(here, goodbye):
+    async with running(gateway_of(here).run) as task:
+        await opened(here)
+        await here.far.write(b"3.nop;" + goodbye)
+        await here.far.write_eof()
+        error = await failure(task)
+    assert await here.browser.hear() == "3.nop;"
+    assert here.browser.has_heard_all()
+    assert error.close == (1011, "519")
+
+
+async def test_no_picture_at_all(here, monkeypatch):
+    monkeypatch.setattr(guacd, "SHOW_SECONDS", 0.05)
+    async with running(gateway_of(here).run) as task:
+        await opened(here)
+        await here.far.write(b"3.nop;")
+        error = await failure(task)
+    assert error.detail == "The desktop behind guacd showed nothing within 0.05 s."
+    assert error.close == (1011, "514")
+
+
+async def test_patience_is_for_the_first_picture_only(here, monkeypatch):
+    monkeypatch.setattr(guacd, "SHOW_SECONDS", 0.2)
+    async with running(gateway_of(here).run) as task:
+        await opened(here, early=b"4.sync,1.1;")
+        await here.browser.hear()
+        done, _ = await asyncio.wait({task}, timeout=0.4)
+        assert not done
 
 
 @pytest.mark.parametrize(

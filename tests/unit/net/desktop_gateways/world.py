@@ -41,6 +41,9 @@ class FakeBrowser:
         assert len(heard) == count
         return heard
 
+    def has_heard_all(self) -> bool:
+        return self._heard.empty()
+
     async def receive_bytes(self) -> Any:
         message = await self._said.get()
         if message is None:
