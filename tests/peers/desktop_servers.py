@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -61,10 +62,14 @@ def missing(*programs: str) -> str | None:
 
 @contextlib.contextmanager
 def program(argv: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run until the end of the block."""
+    """Run until the end of the block, with everything it starts: guacd's children can hang."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            argv, stdout=output, stderr=output, env={**os.environ, **environment}
+            argv,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
+            start_new_session=True,
         )
     try:
         yield process
@@ -75,6 +80,19 @@ def program(argv: list[str], log: Path, **environment: str) -> Iterator[subproce
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for left in _session(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of the session that `leader` began."""
+    members = []
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == leader:
+                members.append(pid)
+    return members
 
 
 def is_listening(port: int) -> bool:
