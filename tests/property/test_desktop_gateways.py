@@ -133,6 +133,27 @@ def test_viewers_of_vnc_send_no_input_however_it_is_cut(messages, data):
     assert b"".join(map(viewer.receive, chunked(data.draw, stream))) == wanted
 
 
+@given(MESSAGES, st.data())
+def test_once_control_is_gone_no_input_passes(messages, data):
+    stream = b"".join(one if watches else other for watches, one, other in messages)
+    pieces = chunked(data.draw, stream)
+    lost = data.draw(st.integers(0, len(pieces)))
+    browser = rfb.ClientMessages(view_only=False, extended_clipboard=True)
+    before = b"".join(map(browser.receive, pieces[:lost]))
+    released = browser.take_control()
+    after = b"".join(map(browser.receive, pieces[lost:]))
+
+    def watched(sent):
+        return rfb.ClientMessages(view_only=True, extended_clipboard=True).receive(sent)
+
+    assert watched(after) == after
+    # Whole messages before it, and releases that the server reads as input and nothing else.
+    assert watched(before + released + after) == watched(before) + after
+    again = rfb.ClientMessages(view_only=False)
+    again.receive(released)
+    assert again.take_control() == b""
+
+
 def _kept(message):
     if message[0] != 2:
         return message
