@@ -71,6 +71,7 @@ class GatewayServer:
             browser,
             password=self.vnc_password,
             view_only="view" in websocket.query_params,
+            extended_clipboard="clipboard" in websocket.query_params,
         )
         await self._run(gateway, browser)
 

@@ -125,7 +125,8 @@ def vnc_desktop(folder: Path, name: str = "A desktop") -> Iterator[Desktop]:
             log.read_text,
         )
         display = f":{shown.read_text().strip()}"
-        with program(xterm(typed), folder / "xterm.log", DISPLAY=display):
+        locale = {"DISPLAY": display, "LC_ALL": "C.UTF-8"}
+        with program(xterm(typed), folder / "xterm.log", **locale):
             wait_for(typed.exists, START_SECONDS, (folder / "xterm.log").read_text)
             yield Desktop(port, typed)
 

@@ -205,6 +205,21 @@ def test_vnc_can_be_watched_and_control_changes_hands(vnc_gateway, vnc, look):
     assert "only watching" not in lines
 
 
+@pytest.mark.parametrize(("query", "text"), [("", "Grüße"), ("?clipboard", "żółw 🛰")])
+def test_vnc_takes_the_clipboard(vnc_gateway, vnc, look, query, text):
+    viewer = look(f"vnc.html{query}").shows_a_desktop()
+    viewer.type("to be pasted:")
+    vnc.wait_typed("to be pasted:")
+    viewer.page.evaluate("text => desk.rfb.clipboardPasteFrom(text)", text)
+    viewer.page.mouse.click(WIDTH // 2, HEIGHT // 2, button="middle")
+
+    def arrived():  # the server asks for the text when the terminal does, so Enter may overtake it
+        viewer.page.keyboard.press("Enter")
+        return text in vnc.text().splitlines()
+
+    wait_for(arrived, 10, vnc.text)
+
+
 def test_vnc_with_a_wrong_password_says_so(vnc_gateway, look):
     vnc_gateway.vnc_password = "wrong"
     assert "The VNC server refused the password" in look("vnc.html").says()
