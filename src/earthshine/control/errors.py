@@ -105,3 +105,10 @@ class ProviderError(DomainError):
 
     code = "provider-failed"
     title = "The sign-in provider failed"
+
+
+class GuacamoleUnavailableError(DomainError):
+    """The Guacamole web application cannot be reached or used; its operator has to mend it."""
+
+    code = "guacamole-unavailable"
+    title = "Guacamole cannot be used"

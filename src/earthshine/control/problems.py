@@ -19,6 +19,7 @@ from earthshine.control.errors import (
     DialFailedError,
     DomainError,
     GoneError,
+    GuacamoleUnavailableError,
     InvalidRequestError,
     NotAllowedError,
     NotFoundError,
@@ -44,6 +45,7 @@ STATUS: Final[dict[type[DomainError], int]] = {
     AuditUnavailableError: 503,
     DialFailedError: 502,
     ProviderError: 502,
+    GuacamoleUnavailableError: 502,
 }
 CLOSE_CODES: Final[dict[type[DomainError], int]] = {
     SignInRequiredError: 4001,
