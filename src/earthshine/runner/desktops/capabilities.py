@@ -74,13 +74,15 @@ class Capability:
 Which = Callable[[str], str | None]
 
 
-def programs(overrides: Mapping[str, str] | None = None, which: Which = shutil.which) -> list[Capability]:
+def programs(
+    overrides: Mapping[str, str] | None = None, which: Which = shutil.which
+) -> list[Capability]:
     """The programs, in order of preference within a role. `overrides`: name -> path."""
     found = []
     for part in PARTS:
         override = (overrides or {}).get(part.name)
         candidates = (override,) if override else part.programs
-        path = next((p for p in map(which, candidates) if p), None)
+        path = next((p for c in candidates if (p := which(c))), None)
         if path is not None:
             found.append(Capability(part.role, part.name, path, arguments=part.arguments))
         elif override:
@@ -139,7 +141,7 @@ def survey(overrides: Mapping[str, str] | None = None) -> list[Capability]:
 
 
 def first(found: list[Capability], role: str, name: str = "") -> Capability:
-    """The part to use for `role`: the named one, or the first available; else one that is missing."""
+    """The part for `role`: the named one, or the first available; else one that is missing."""
     candidates = [c for c in found if c.role == role and (not name or c.name == name)]
     if not candidates:
         return Capability(role, name, None, f"{name} is not a known {role}")

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Final
 
 import psutil
@@ -148,9 +149,8 @@ def marked(marker: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
-            with open(f"/proc/{process.pid}/environ", "rb") as file:  # noqa: PTH123
-                if wanted in file.read().split(b"\0"):
-                    found.append(process)
+            if wanted in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
+                found.append(process)
     return found
 
 
@@ -165,7 +165,10 @@ async def read_line(fd: int, limit: int) -> bytes:
         while b"\n" not in data and len(data) < limit:
             await ready.wait()
             ready.clear()
-            fresh = os.read(fd, limit)
+            try:
+                fresh = os.read(fd, limit)
+            except BlockingIOError:
+                continue
             if not fresh:
                 break
             data += fresh

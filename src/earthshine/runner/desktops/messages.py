@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from earthshine.runner.desktops.settings import MAX_SIZE, MIN_SIZE, Preset
+from earthshine.runner.desktops.limits import MAX_SIZE, MIN_SIZE, Preset
 from earthshine.runner.holder.messages import MessageError, Unpacker, pack
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024

@@ -126,7 +126,11 @@ class Programs:
                 self._start(wanted, argv, environment)
 
     def _start(
-        self, name: str, argv: list[str], environment: dict[str, str], pass_fds: list[int] | None = None
+        self,
+        name: str,
+        argv: list[str],
+        environment: dict[str, str],
+        pass_fds: list[int] | None = None,
     ) -> bool:
         try:
             child = children.start(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from earthshine.runner.desktops import x11
-from earthshine.runner.desktops.settings import MAX_SIZE, MIN_SIZE
+from earthshine.runner.desktops.limits import MAX_SIZE, MIN_SIZE
 from earthshine.runner.desktops.x11 import DisplayError, X
 
 DOTS_PER_INCH: Final = 96
@@ -31,25 +31,23 @@ def set_size(connection: Any, width: int, height: int) -> tuple[int, int]:
     if not connection.has_extension("RANDR"):
         raise DisplayError("the display cannot change its size")
     root = connection.screen().root
-    resources = root.xrandr_get_screen_resources()._data  # noqa: SLF001 - its only full form
+    resources = root.xrandr_get_screen_resources()._data
     outputs = [
         (output, info)
         for output in resources["outputs"]
-        if (info := connection.xrandr_get_output_info(output, 0)._data)["crtc"]  # noqa: SLF001
+        if (info := connection.xrandr_get_output_info(output, 0)._data)["crtc"]
     ]
     if not outputs:
         raise DisplayError("the display has no output that could change its size")
     output, info = outputs[0]
     limit = root.xrandr_get_screen_size_range()
     if width > limit.max_width or height > limit.max_height:
-        raise DisplayError(
-            f"the display can be at most {limit.max_width}x{limit.max_height} large"
-        )
+        raise DisplayError(f"the display can be at most {limit.max_width}x{limit.max_height} large")
     errors: list[Any] = []
     previous = connection.set_error_handler(lambda error, _request: errors.append(error))
     try:
         mode = _mode(connection, root, resources, output, width, height)
-        before = connection.xrandr_get_crtc_info(info["crtc"], 0)._data  # noqa: SLF001
+        before = connection.xrandr_get_crtc_info(info["crtc"], 0)._data
         try:
             _switch(connection, root, info["crtc"], output, mode, width, height)
         except x11.protocol_errors():
@@ -68,11 +66,9 @@ def set_size(connection: Any, width: int, height: int) -> tuple[int, int]:
     return size
 
 
-def _mode(
-    connection: Any, root: Any, resources: Any, output: int, width: int, height: int
-) -> int:
+def _mode(connection: Any, root: Any, resources: Any, output: int, width: int, height: int) -> int:
     """A mode of this size that the output has; made where there is none."""
-    offered = set(connection.xrandr_get_output_info(output, 0)._data["modes"])  # noqa: SLF001
+    offered = set(connection.xrandr_get_output_info(output, 0)._data["modes"])
     for mode in resources["modes"]:
         if mode["id"] in offered and (mode["width"], mode["height"]) == (width, height):
             return int(mode["id"])
@@ -114,7 +110,7 @@ def _switch(
 
 def _drop_unused_modes(connection: Any, root: Any, output: int, used: int) -> None:
     """Sizes that somebody dragged through are not kept for ever."""
-    resources = root.xrandr_get_screen_resources()._data  # noqa: SLF001
+    resources = root.xrandr_get_screen_resources()._data
     names = resources["mode_names"]
     for mode in resources["modes"]:
         own, names = names[: mode["name_length"]], names[mode["name_length"] :]

@@ -7,11 +7,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MIN_SIZE: Final = 64
-MAX_SIZE: Final = 7680
-MAX_PROGRAMS: Final = 16
+from earthshine.runner.desktops.limits import MAX_SIZE, MIN_SIZE, Preset
 
-Preset = Literal["text", "balanced", "motion"]
+MAX_PROGRAMS: Final = 16
 
 
 class DesktopSettings(BaseModel):

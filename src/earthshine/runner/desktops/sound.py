@@ -26,6 +26,7 @@ class SoundServer:
         self._runtime = runtime
         self._folder = runtime / "pulse"
         self._child: Child | None = None
+        self._program: str | None = None
         self.missing: list[str] = []
         self.environment: dict[str, str] = {}
 
@@ -34,15 +35,20 @@ class SoundServer:
         """Of the server, while it runs."""
         return self._child.pid if self._child is not None and self._child.running else None
 
-    async def start(
-        self, environment: Mapping[str, str], programs: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Start it; returns the variables that point to it, none where it cannot be had."""
+    def prepare(self, programs: Mapping[str, str]) -> None:
+        """Find the program; `environment` then points to where its socket will be."""
         self.missing = []
         server = capabilities.first(capabilities.programs(programs), capabilities.AUDIO)
+        self._program = server.path
         if server.path is None:
             self.missing.append(f"no sound: {server.detail}; {server.remedy}")
-            return {}
+        else:
+            self.environment = {"PULSE_SERVER": f"unix:{self._folder / 'native'}"}
+
+    async def start(self, environment: Mapping[str, str]) -> None:
+        """Start what `prepare` found; returns when it can be used, or `missing` says why not."""
+        if self._program is None:
+            return
         self._folder.mkdir(mode=0o700, exist_ok=True)
         socket = self._folder / "native"
         own = {
@@ -56,7 +62,7 @@ class SoundServer:
             self._child = children.start(
                 "the sound server",
                 [
-                    server.path,
+                    self._program,
                     "-n",
                     "--daemonize=no",
                     "--use-pid-file=no",
@@ -71,14 +77,11 @@ class SoundServer:
                 own,
             )
         except OSError as error:
-            self.missing.append(f"no sound: {server.path} could not be started: {error.strerror}")
-            return {}
+            self.missing.append(f"no sound: {self._program} could not be started: {error.strerror}")
+            return
         if not await self._until_listening(socket):
             self.missing.append("no sound: PulseAudio did not start")
             await self.stop()
-            return {}
-        self.environment = {"PULSE_SERVER": f"unix:{socket}"}
-        return self.environment
 
     async def _until_listening(self, socket: Path) -> bool:
         """Until it accepts connections."""

@@ -6,6 +6,7 @@ package with words instead of a traceback. One connection belongs to one thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,8 +15,8 @@ try:
     from Xlib import X, display, error
     from Xlib.ext import damage, randr, res, xfixes, xtest
     from Xlib.protocol import rq, structs
-except ImportError as missing:  # the extra `desktop` is not installed
-    _MISSING: ImportError | None = missing
+except ImportError as absent:  # the extra `desktop` is not installed
+    _MISSING: ImportError | None = absent
 else:
     _MISSING = None
 
@@ -77,6 +78,13 @@ def connect(name: str, authority: str | None = None) -> Any:
     return connection
 
 
+def disconnect(connection: Any) -> None:
+    """Close a connection, also one that the server has closed."""
+    with contextlib.suppress(error.ConnectionClosedError, OSError):
+        connection.close()
+    connection.display.socket.close()
+
+
 def screen_size(connection: Any) -> tuple[int, int]:
     """Width and height of the root window now, whatever RANDR did since the connection's start."""
     geometry = connection.screen().root.get_geometry()
@@ -88,6 +96,11 @@ def connection_errors() -> tuple[type[BaseException], ...]:
     return (error.ConnectionClosedError, OSError)
 
 
+def failures() -> tuple[type[BaseException], ...]:
+    """Whatever can go wrong with a display."""
+    return (DisplayError, *protocol_errors(), *connection_errors())
+
+
 def protocol_errors() -> tuple[type[BaseException], ...]:
     """What python-xlib raises for a request that the server refuses."""
     return (error.XError,)
@@ -95,7 +108,7 @@ def protocol_errors() -> tuple[type[BaseException], ...]:
 
 if _MISSING is None:
 
-    class _CreateRegion(rq.Request):
+    class _CreateRegion(rq.Request):  # type: ignore[misc]
         _request = rq.Struct(
             rq.Card8("opcode"),
             rq.Opcode(5),
@@ -104,12 +117,12 @@ if _MISSING is None:
             rq.List("rectangles", structs.Rectangle),
         )
 
-    class _DestroyRegion(rq.Request):
+    class _DestroyRegion(rq.Request):  # type: ignore[misc]
         _request = rq.Struct(
             rq.Card8("opcode"), rq.Opcode(10), rq.RequestLength(), rq.Card32("region")
         )
 
-    class _FetchRegion(rq.ReplyRequest):
+    class _FetchRegion(rq.ReplyRequest):  # type: ignore[misc]
         _request = rq.Struct(
             rq.Card8("opcode"), rq.Opcode(19), rq.RequestLength(), rq.Card32("region")
         )
@@ -165,7 +178,9 @@ __all__ = [
     "Rectangle",
     "X",
     "connect",
+    "disconnect",
     "connection_errors",
+    "failures",
     "missing",
     "protocol_errors",
     "randr",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ class AttachedDisplay(Display):
         super().__init__(spec)
         self.name = spec.attach_to
         self._connection: Any = None
+        self._fd = -1
         self._crashed: asyncio.Future[int] | None = None
 
     @property
@@ -38,7 +38,8 @@ class AttachedDisplay(Display):
         )
         loop = asyncio.get_running_loop()
         self._crashed = loop.create_future()
-        loop.add_reader(self._connection.fileno(), self._readable)
+        self._fd = self._connection.fileno()
+        loop.add_reader(self._fd, self._readable)
 
     def _readable(self) -> None:
         """We asked for no events, so there is something to read only when the server hangs up."""
@@ -56,7 +57,6 @@ class AttachedDisplay(Display):
 
     def _let_go(self) -> None:
         if self._connection is not None:
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
-            with contextlib.suppress(*x11.connection_errors()):
-                self._connection.close()
+            asyncio.get_running_loop().remove_reader(self._fd)
+            x11.disconnect(self._connection)
             self._connection = None

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,7 @@ class Display(ABC):
     async def stop(self) -> None:
         """End it and remove what it leaves in the system. May be called at any time."""
 
-    def set_passwords(self, full: str, view_only: str) -> None:
+    def set_passwords(self, full: str, view_only: str) -> None:  # noqa: B027 - most have none
         """Set the RFB passwords for connections from now on, where it serves RFB."""
 
     @property
@@ -147,9 +148,7 @@ class XServer(Display):
                 )
         except OSError as error:
             os.close(reading)
-            raise DisplayError(
-                f"{self._program} could not be started: {error.strerror}"
-            ) from None
+            raise DisplayError(f"{self._program} could not be started: {error.strerror}") from None
         finally:
             os.close(writing)
         self.pid = self._child.pid
@@ -178,11 +177,19 @@ class XServer(Display):
 
 
 def remove_traces(number: int, pid: int) -> None:
-    """Remove the lock and socket of a server with this pid, which has ended."""
-    lock = Path(LOCK.format(number))
+    """Remove the lock and socket of a server with this pid, which has ended.
+
+    A server that chose its number itself has no lock; its socket is told by that nobody answers.
+    """
+    lock, address = Path(LOCK.format(number)), Path(SOCKET.format(number))
     with contextlib.suppress(OSError, ValueError):
-        if int(lock.read_text()) == pid:
-            Path(SOCKET.format(number)).unlink(missing_ok=True)
+        if int(lock.read_text()) != pid:
+            return  # it is another server's by now
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(FileNotFoundError):
+        try:
+            probe.connect(str(address))
+        except ConnectionRefusedError:
+            address.unlink(missing_ok=True)
             lock.unlink(missing_ok=True)
 
 
@@ -190,5 +197,3 @@ def _tail(log: Path) -> str:
     with contextlib.suppress(OSError):
         return " ".join(log.read_bytes()[-LOG_TAIL:].decode(errors="replace").split())
     return "it said nothing"
-
-

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from earthshine.runner.desktops.settings import Preset
+from earthshine.runner.desktops.limits import Preset
 
 
 class CaptureError(Exception):

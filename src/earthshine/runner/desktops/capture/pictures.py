@@ -37,7 +37,9 @@ def png(pixels: Pixels, *, alpha: bool = False) -> bytes:
 
 def jpeg(pixels: Pixels) -> bytes:
     """As JPEG, for a glance."""
-    return _encode("mjpeg", "bgr0", np.ascontiguousarray(pixels), {"qmin": "2", "qmax": JPEG_QUALITY})
+    return _encode(
+        "mjpeg", "bgr0", np.ascontiguousarray(pixels), {"qmin": "2", "qmax": JPEG_QUALITY}
+    )
 
 
 def _encode(codec: str, layout: str, picture: Pixels, options: dict[str, str]) -> bytes:

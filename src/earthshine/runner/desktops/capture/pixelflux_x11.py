@@ -32,6 +32,8 @@ class PixelfluxCapture:
     def __init__(self, tuning: Tuning) -> None:
         self._tuning = tuning
         self._capture: Any = pixelflux.ScreenCapture()
+        # Looking for a GPU takes a moment: not when the first viewer waits.
+        self._hardware = "h264" in pixelflux.hardware_encoders()
         self._deliver: Callable[[AccessUnit], None] | None = None
         self._size = (0, 0)
         self._next = 0
@@ -58,6 +60,9 @@ class PixelfluxCapture:
         settings = pixelflux.CaptureSettings()
         settings.use_wayland = False
         settings.codec = "h264"
+        settings.use_cpu = not self._hardware
+        if not self._hardware:
+            settings.encode_node_index = -1
         settings.video_fullframe = True
         settings.omit_stripe_headers = True
         settings.capture_width, settings.capture_height = self._size

@@ -165,5 +165,3 @@ class PyAvCapture:
     def description(self) -> str:
         """What it runs on, for people."""
         return "x11grab and libx264"
-
-

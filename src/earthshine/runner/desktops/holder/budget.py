@@ -11,7 +11,7 @@ FIRST_DELAY: Final = 0.2
 
 
 class RestartBudget:
-    """At most `MAX_RESTARTS` within `WINDOW_SECONDS`, each after twice the wait of the one before."""
+    """At most `MAX_RESTARTS` within `WINDOW_SECONDS`, each after twice the wait before it."""
 
     def __init__(self) -> None:
         self._spent: deque[float] = deque(maxlen=MAX_RESTARTS)

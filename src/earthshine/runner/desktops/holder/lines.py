@@ -45,9 +45,13 @@ class Lines:
         """People who see the display, as far as the lines say."""
         return sum(self._viewers.values())
 
-    async def open(self, listener: socket.socket) -> None:
-        """Accept from now on."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+    async def open(self, listener: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        """Accept from now on; connections are served in `tasks`."""
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.create_task(self._serve(reader, writer))
+
+        self._server = await asyncio.start_unix_server(accept, sock=listener)
 
     def announce(self, status: Status) -> None:
         """Tell everybody."""
@@ -67,7 +71,7 @@ class Lines:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(1):
                     await writer.drain()
-            writer.close()
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._viewers) >= MAX_LINES:

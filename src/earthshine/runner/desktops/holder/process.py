@@ -82,18 +82,21 @@ class DesktopHolder:
         self._last_seen = time.monotonic()
 
     async def run(self, answer: int) -> None:
-        """Until the end. The first status that is not `starting` also goes to descriptor `answer`."""
+        """Until the end. How the start went also goes to the descriptor `answer`."""
         loop = asyncio.get_running_loop()
         children.adopt_orphans()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         loop.add_signal_handler(signal.SIGTERM, self._obey, End())
-        await self._lines.open(self._listener)
         try:
-            await self._live(answer)
+            async with asyncio.TaskGroup() as tasks:
+                await self._lines.open(self._listener, tasks)
+                try:
+                    await self._live(answer)
+                finally:
+                    await self._take_down()
+                    self._tell("ended")
+                    await self._lines.close()
         finally:
-            await self._take_down()
-            self._tell("ended")
-            await self._lines.close()
             (self._folder / SOCKET).unlink(missing_ok=True)
             shutil.rmtree(self._runtime, ignore_errors=True)
             self._record(None)
@@ -141,7 +144,7 @@ class DesktopHolder:
             self._tell(
                 "failed",
                 detail="the display crashes again and again",
-                remedy=f"see {self._folder / 'display.log'}; `earthshine doctor` checks the machine",
+                remedy=f"see {self._runtime}/display.log; `earthshine doctor` checks the machine",
             )
         else:
             await asyncio.sleep(delay)
@@ -174,9 +177,11 @@ class DesktopHolder:
         self._record(display)
         if self._passwords is not None:
             display.set_passwords(*self._passwords)
+        if own.audio and own.backend != "attach":
+            self._sound.prepare(own.programs_path)
+        self._start_worker()  # it takes longest, and needs only the display
         if own.backend != "attach":
             await self._furnish(display, environment)
-        self._start_worker()
 
     async def _furnish(self, display: Display, environment: dict[str, str]) -> None:
         """D-Bus, sound, window manager and programs, each told of the ones before it."""
@@ -194,16 +199,17 @@ class DesktopHolder:
         try:
             resize.set_size(connection, self._spec.width, self._spec.height)
             environment |= display.environment | {"XDG_SESSION_TYPE": "x11"}
-            environment |= await programs.start_bus(environment)
-            if self._spec.audio:
-                environment |= await self._sound.start(environment, self._spec.programs_path)
+            environment |= self._sound.environment
+            bus, _ = await asyncio.gather(
+                programs.start_bus(environment), self._sound.start(environment)
+            )
+            environment |= bus
             await programs.start_window_manager(connection, environment)
             programs.start_programs(environment)
         except x11.connection_errors() as error:
             raise DisplayError(f"the display went away while it was furnished: {error}") from None
         finally:
-            with contextlib.suppress(*x11.connection_errors()):
-                connection.close()
+            x11.disconnect(connection)
         shared = ("DBUS_SESSION_BUS_ADDRESS", "PULSE_SERVER", "XDG_SESSION_TYPE")
         self._status.environment = {
             **display.environment,
@@ -268,7 +274,7 @@ class DesktopHolder:
         log.error("the worker ended (%d times so far)", self._worker_budget.total)
         if delay is None:
             self._status.notes.append(
-                f"the stream is off: its process ends again and again; see {self._folder}/worker.log"
+                f"no stream: its process ends again and again; see {self._folder}/worker.log"
             )
             self._announce()
             return
@@ -328,7 +334,7 @@ class DesktopHolder:
             try:
                 self._display.set_passwords(*self._passwords)
             except (OSError, ValueError) as error:
-                log.error("the VNC password could not be set: %s", error)
+                log.warning("the VNC password could not be set: %s", error)
 
     def _count(self) -> None:
         self._last_seen = time.monotonic()
