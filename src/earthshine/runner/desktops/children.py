@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import shutil
@@ -82,10 +83,13 @@ def start(
     folder: str | None = None,
 ) -> Child:
     """Start a program that ends with this process. Raises OSError."""
+    program = shutil.which(argv[0], path=environment.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
     wrapper = shutil.which("setpriv")  # util-linux; without it an orphan is found by its marker
     prefix = [wrapper, "--pdeathsig", "TERM", "--"] if wrapper else []
     process = subprocess.Popen(
-        [*prefix, *argv],
+        [*prefix, program, *argv[1:]],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

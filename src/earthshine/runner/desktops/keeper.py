@@ -85,6 +85,7 @@ class Desktop:
             if not await asyncio.to_thread(self.folder.is_dir):
                 break
             await asyncio.sleep(RETRY)
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         await self._heard(Status(phase="ended", pid=0, detail=self.status.detail))
 
     async def _follow(self) -> None:
@@ -234,7 +235,6 @@ class DesktopKeeper:
     async def _keep(self, desktop: Desktop) -> None:
         await desktop.run()
         self._desktops.pop(desktop.desktop_id, None)
-        await asyncio.to_thread(shutil.rmtree, desktop.folder, ignore_errors=True)
 
     def _status_changed(self, desktop: Desktop) -> None:
         self.on_status(desktop)

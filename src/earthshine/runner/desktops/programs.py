@@ -86,24 +86,30 @@ class Programs:
         if found.path is None:
             self._lacks(found)
             return
-        if self._start("the window manager", [found.path, *found.arguments], environment):
+        if self._start(f"the window manager {found.name}", [found.path, *found.arguments], environment):
             await self._until_managed(connection)
 
     async def _until_managed(self, connection: Any) -> None:
-        """`_NET_SUPPORTING_WM_CHECK` on the root window says so (EWMH 1.5)."""
+        """`_NET_SUPPORTING_WM_CHECK` on the root window says so (EWMH 1.5).
+
+        It is set early; the list of clients comes once the manager answers programs.
+        """
         root = connection.screen().root
         root.change_attributes(event_mask=X.PropertyChangeMask)
-        check = connection.intern_atom("_NET_SUPPORTING_WM_CHECK")
+        wanted = [
+            connection.intern_atom(name)
+            for name in ("_NET_SUPPORTING_WM_CHECK", "_NET_CLIENT_LIST")
+        ]
         manager = self.children[-1]
         try:
             async with asyncio.timeout(READY_SECONDS):
-                while root.get_full_property(check, X.AnyPropertyType) is None:
+                while any(root.get_full_property(a, X.AnyPropertyType) is None for a in wanted):
                     if not manager.running:
-                        self.missing.append("the window manager ended at once")
+                        self.missing.append(f"{manager.name} ended at once")
                         return
                     await _readable(connection, manager)
         except TimeoutError:
-            self.missing.append("the window manager did not take charge of the display in time")
+            self.missing.append(f"{manager.name} did not take charge of the display in time")
         finally:
             root.change_attributes(event_mask=X.NoEventMask)
             while connection.pending_events():

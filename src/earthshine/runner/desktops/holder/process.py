@@ -374,6 +374,7 @@ class DesktopHolder:
         known = self._programs.missing if self._programs is not None else []
         notes = [*known, *self._sound.missing, *(self._pulse.notes if self._pulse else [])]
         status.notes = list(dict.fromkeys([*status.notes, *notes]))
+        log.info("%s %s %s", status.phase, status.display, status.detail)
         self._lines.announce(status)
 
     def _record(self, display: Display | None) -> None:
