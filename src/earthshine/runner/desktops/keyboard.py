@@ -25,6 +25,7 @@ MAX_HELD: Final = 64
 SETTLE_LAYOUT_SECONDS: Final = 5.0
 SHIFT: Final = 0xFFE1
 LEVEL3: Final = 0xFE03
+CAPS_LOCK: Final = 0xFFE5
 _SPECIAL: Final = {"\n": 0xFF0D, "\r": 0xFF0D, "\t": 0xFF09, "\b": 0xFF08, "\x1b": 0xFF1B}
 _KEYPAD: Final = range(0xFF80, 0xFFBE)
 _LEVELS: Final = ((0, 0), (1, 1), (4, 2), (5, 3))
@@ -142,7 +143,9 @@ class Keyboard:
     def _at_level(self, keysym: int, level: int) -> Iterator[None]:
         """Shift and AltGr as the level needs them, and afterwards as the viewer holds them."""
         undo: list[tuple[bool, int]] = []
-        if keysym not in (SHIFT, SHIFT + 1, LEVEL3, 0xFFE5):
+        lock = self._lock_in_the_way(keysym)
+        self._tap(lock)
+        if keysym not in (SHIFT, SHIFT + 1, LEVEL3, CAPS_LOCK):
             undo += self._adjust(SHIFT, self._needs_shift(keysym, level), (SHIFT, SHIFT + 1))
             undo += self._adjust(LEVEL3, bool(level & 2), (LEVEL3, 0xFF7E, 0xFFEA))
         try:
@@ -150,10 +153,24 @@ class Keyboard:
         finally:
             for down, keycode in reversed(undo):
                 self._fake(down, keycode)
+            self._tap(lock)
+
+    def _lock_in_the_way(self, keysym: int) -> int | None:
+        """Caps Lock's key, where it is on and would change a letter on a borrowed key."""
+        if keysym not in self._borrowed or not _is_letter(keysym) or CAPS_LOCK not in self._keys:
+            return None
+        mask = self._connection.screen().root.query_pointer().mask
+        return self._keys[CAPS_LOCK][0] if mask & X.LockMask else None
+
+    def _tap(self, keycode: int | None) -> None:
+        if keycode is not None:
+            self._fake(True, keycode)
+            self._fake(False, keycode)
 
     def _needs_shift(self, keysym: int, level: int) -> bool:
         shift = bool(level & 1)
-        if keysym in _KEYPAD or (level < 2 and _is_letter(keysym)):
+        borrowed = keysym in self._borrowed
+        if keysym in _KEYPAD or (level < 2 and _is_letter(keysym) and not borrowed):
             mask = self._connection.screen().root.query_pointer().mask
             if keysym in _KEYPAD:
                 return shift and not mask & X.Mod2Mask  # NumLock does what Shift would

@@ -72,6 +72,7 @@ class Producer:
         if not self._running:
             self._running = True
             self._forget_group()
+            self._key_at = now
             self._start()  # which begins with a key frame
         elif self._group:
             consumer.wants_key = False
