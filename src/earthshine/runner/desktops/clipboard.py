@@ -19,6 +19,8 @@ from earthshine.runner.desktops.x11 import DisplayError, X, xfixes
 CHUNK: Final = 128 * 1024
 """Bytes of one part; more than this goes by INCR. Below the smallest request limit, 256 KiB."""
 MAX_TRANSFERS: Final = 16
+INBOXES: Final = 16
+"""Properties that take turns as the place where an answer is put."""
 TRANSFER_SECONDS: Final = 10.0
 TEXT: Final = "text/plain"
 PNG: Final = "image/png"
@@ -63,7 +65,8 @@ class Clipboard:
         )
         self._atoms: dict[str, int] = {}
         self._selection = self._atom("CLIPBOARD")
-        self._inbox = self._atom("EARTHSHINE_CLIPBOARD")
+        self._requests = 0
+        self._inbox = 0
         self._own: tuple[str, bytes] | None = None
         self._since = 0
         self._sending: OrderedDict[tuple[int, int], _Sending] = OrderedDict()
@@ -72,7 +75,7 @@ class Clipboard:
         connection.xfixes_select_selection_input(
             self._window, self._selection, xfixes.XFixesSetSelectionOwnerNotifyMask
         )
-        connection.flush()
+        connection.sync()  # from here on no copy is missed
 
     def _atom(self, name: str) -> int:
         if name not in self._atoms:
@@ -125,6 +128,10 @@ class Clipboard:
         self._convert("TARGETS")
 
     def _convert(self, target: str) -> None:
+        # A property of its own for each request: an answer that comes late is told by it.
+        self._requests = (self._requests + 1) % INBOXES
+        self._inbox = self._atom(f"EARTHSHINE_CLIPBOARD_{self._requests}")
+        self._window.delete_property(self._inbox)
         self._window.convert_selection(
             self._selection, self._atom(target), self._inbox, X.CurrentTime
         )
@@ -133,6 +140,10 @@ class Clipboard:
     def _given(self, event: Any) -> None:
         if event.property == X.NONE:
             self._receiving = None
+            return
+        if event.property != self._inbox:
+            self._window.delete_property(event.property)
+            self._connection.flush()
             return
         if event.target == self._atom("TARGETS"):
             self._choose()

@@ -86,7 +86,9 @@ class Programs:
         if found.path is None:
             self._lacks(found)
             return
-        if self._start(f"the window manager {found.name}", [found.path, *found.arguments], environment):
+        if self._start(
+            f"the window manager {found.name}", [found.path, *found.arguments], environment
+        ):
             await self._until_managed(connection)
 
     async def _until_managed(self, connection: Any) -> None:

@@ -33,9 +33,7 @@ def pattern(milliseconds: int) -> list[bool]:
 def read(luma: Any) -> int | None:
     """The time in a picture's luma (height x width); None where it cannot be read."""
     rows = luma[BLOCK // 4 : BLOCK - BLOCK // 4]
-    blocks = [
-        float(np.mean(rows[:, i * BLOCK + 4 : (i + 1) * BLOCK - 4])) for i in range(BLOCKS)
-    ]
+    blocks = [float(np.mean(rows[:, i * BLOCK + 4 : (i + 1) * BLOCK - 4])) for i in range(BLOCKS)]
     if any(80 < level < 170 for level in blocks):
         return None
     white = [level > 125 for level in blocks]

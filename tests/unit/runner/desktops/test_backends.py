@@ -123,9 +123,7 @@ async def test_a_missing_server_names_its_package(
 ) -> None:
     monkeypatch.setenv("PATH", str(runtime))
     with pytest.raises(DisplayError) as failure:
-        choose(
-            DisplaySpec(backend="auto", runtime=runtime, width=800, height=600, environment={})
-        )
+        choose(DisplaySpec(backend="auto", runtime=runtime, width=800, height=600, environment={}))
     assert failure.value.remedy == "apt-get install tigervnc-standalone-server"
 
 

@@ -111,7 +111,9 @@ async def test_every_picture_decodes_and_the_newest_time_is_in_it(
     seen = [time for time in times if time is not None]
     assert len(set(seen)) >= 20
     assert seen == sorted(seen)
-    assert [unit.frame_id for unit in units] == list(range(units[0].frame_id, units[0].frame_id + len(units)))
+    assert [unit.frame_id for unit in units] == list(
+        range(units[0].frame_id, units[0].frame_id + len(units))
+    )
     assert all(unit.captured <= unit.encoded for unit in units)
 
 

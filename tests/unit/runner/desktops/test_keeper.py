@@ -211,6 +211,23 @@ async def test_a_crashed_worker_costs_the_programs_nothing(
         assert desktop.status.restarts == 0
 
 
+@pytest.mark.serial
+@pytest.mark.timeout(180)
+async def test_a_worker_that_hangs_is_replaced(runner: Runner) -> None:
+    async with runner.running(programs=[]) as keeper:
+        desktop = await runner.start(keeper)
+        await desktop.wake()
+        (worker,) = [
+            child
+            for child in psutil.Process(desktop.status.pid).children()
+            if "earthshine.runner.desktops.worker" in child.cmdline()
+        ]
+        worker.suspend()
+        await desktop.until(lambda status: not status.streaming, 90)
+        assert (await desktop.wake()).restarts == 0
+        assert not worker.is_running()
+
+
 async def test_what_a_killed_holder_leaves_is_removed(runner: Runner) -> None:
     async with runner.running() as keeper:
         desktop = await runner.start(keeper)
@@ -270,7 +287,11 @@ async def test_a_display_that_somebody_watches_or_uses_is_not_idle(runner: Runne
         with pytest.raises(TimeoutError):
             await desktop.until(lambda status: status.phase == "stopped", 4)
         agent = await asyncio.create_subprocess_exec(
-            "xterm", "-e", "cat", env={**runner.environment, **desktop.status.environment}, stderr=-3
+            "xterm",
+            "-e",
+            "cat",
+            env={**runner.environment, **desktop.status.environment},
+            stderr=-3,
         )
         await asyncio.to_thread(_until, lambda: windows(desktop) == ["xterm"])
         desktop.watching(0)
@@ -353,9 +374,7 @@ async def cycles(runner: Runner, count: int) -> None:
             number = desktop.status.display.removeprefix(":")
             holder = psutil.Process(desktop.status.pid)
             family = [holder, *holder.children(recursive=True)]
-            markers = {
-                p.environ()[MARKER] for p in family if p.is_running() and _has_marker(p)
-            }
+            markers = {p.environ()[MARKER] for p in family if p.is_running() and _has_marker(p)}
             mine |= markers
             async with desktop.stream(Watch()) as stream:
                 async for message in stream:

@@ -117,7 +117,8 @@ async def test_what_is_typed_arrives_in_a_terminal(
 
 
 @pytest.mark.parametrize(
-    ("layout", "text"), [("de", "zyäöüß@€{[]}\\|~"), ("fr", "azerty &é\"'(-è_çà@#{[|"), ("us", "zy@")]
+    ("layout", "text"),
+    [("de", "zyäöüß@€{[]}\\|~"), ("fr", "azerty &é\"'(-è_çà@#{[|"), ("us", "zy@")],
 )
 async def test_it_finds_keys_and_levels_in_the_displays_layout(
     display: Display, keyboard: Keyboard, tmp_path: Path, eventually: Eventually,
@@ -245,7 +246,14 @@ async def test_a_layout_that_does_not_exist_is_refused(display: Display) -> None
 
 @pytest.mark.parametrize(
     ("character", "keysym"),
-    [("a", 0x61), ("ä", 0xE4), ("€", 0x010020AC), ("\n", RETURN), ("\t", 0xFF09), ("🌒", 0x0101F312)],
+    [
+        ("a", 0x61),
+        ("ä", 0xE4),
+        ("€", 0x010020AC),
+        ("\n", RETURN),
+        ("\t", 0xFF09),
+        ("🌒", 0x0101F312),
+    ],
 )
 def test_keysyms_of_characters(character: str, keysym: int) -> None:
     assert keysym_of(character) == keysym

@@ -66,7 +66,10 @@ def test_what_is_drawn_while_its_picture_is_made_is_known() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.integers(-100, 2000), st.integers(-100, 1200), st.integers(1, 900), st.integers(1, 900)
+            st.integers(-100, 2000),
+            st.integers(-100, 1200),
+            st.integers(1, 900),
+            st.integers(1, 900),
         ),
         min_size=1,
         max_size=40,

@@ -195,9 +195,7 @@ def grabbed(desktop: Desktop) -> Any:
     connection = x11.connect(variables["DISPLAY"], variables["XAUTHORITY"])
     try:
         width, height = x11.screen_size(connection)
-        image = connection.screen().root.get_image(
-            0, 0, width, height, x11.X.ZPixmap, 0xFFFFFFFF
-        )
+        image = connection.screen().root.get_image(0, 0, width, height, x11.X.ZPixmap, 0xFFFFFFFF)
         pixels = np.frombuffer(image.data, np.uint8).reshape(height, width, 4)
         return pixels[:, :, 2::-1]
     finally:
@@ -296,7 +294,11 @@ async def test_typing_through_the_stream_reaches_a_program(
 
 async def test_who_may_only_watch_changes_nothing(desktop: Desktop, watch: Watching) -> None:
     viewer = await watch()
-    for message in (m.Pointer(x=5, y=5), m.Key(keysym=97, down=True), m.Resize(width=100, height=100)):
+    for message in (
+        m.Pointer(x=5, y=5),
+        m.Key(keysym=97, down=True),
+        m.Resize(width=100, height=100),
+    ):
         viewer.stream.tell(message)
         assert (await viewer.next(m.Trouble)).code == "forbidden"
 

@@ -50,6 +50,10 @@ from earthshine.runner.holder.place import SOCKET
 
 IDLE_LOOK: Final = 0.5
 """Seconds between looks whether the display is idle, where it may be stopped for that."""
+PULSE_LOOK: Final = 10.0
+"""Seconds between looks whether the worker still answers."""
+PULSE_SECONDS: Final = 45.0
+"""After so long without a sign of life the worker is ended, and another started."""
 _UNWANTED: Final = ("WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY", "XAUTHORITY", "SESSION_MANAGER")
 """Variables that would lead a program to another display."""
 log = logging.getLogger(__name__)
@@ -79,6 +83,7 @@ class DesktopHolder:
         self._cookie = secrets.token_bytes(16)
         self._passwords: tuple[str, str] | None = None
         self._pulse: Pulse | None = None
+        self._pulse_at = time.monotonic()
         self._last_seen = time.monotonic()
 
     async def run(self, answer: int) -> None:
@@ -243,6 +248,7 @@ class DesktopHolder:
                 )
             except OSError as error:
                 raise DisplayError(f"the worker cannot start: {error.strerror}") from None
+        self._pulse_at = time.monotonic()
         self._worker.exited.add_done_callback(lambda _: self._changed.set())
 
     async def _until_down(self) -> bool:
@@ -260,10 +266,16 @@ class DesktopHolder:
                 log.info("the display is idle and stops")
                 self._wanted = False
                 return False
+            if self._worker is not None and time.monotonic() - self._pulse_at > PULSE_SECONDS:
+                log.error("the worker does not answer and is ended")
+                self._worker.signal(signal.SIGKILL)
+                await asyncio.shield(self._worker.exited)
             if self._worker is not None and not self._worker.running:
                 await self._replace_worker()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_LOOK if self._spec.idle_seconds > 0 else None):
+                async with asyncio.timeout(
+                    IDLE_LOOK if self._spec.idle_seconds > 0 else PULSE_LOOK
+                ):
                     await self._next_change()
 
     async def _replace_worker(self) -> None:
@@ -316,6 +328,7 @@ class DesktopHolder:
             case Pulse():
                 was_streaming = self._status.streaming
                 self._pulse = message
+                self._pulse_at = time.monotonic()
                 if time.monotonic() - message.quiet > self._last_seen:
                     self._last_seen = time.monotonic() - message.quiet
                 if not was_streaming:
