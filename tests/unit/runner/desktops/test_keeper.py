@@ -21,7 +21,7 @@ from earthshine.runner.desktops import x11
 from earthshine.runner.desktops.children import marked
 from earthshine.runner.desktops.holder.record import MARKER
 from earthshine.runner.desktops.keeper import Desktop, DesktopError, DesktopKeeper
-from earthshine.runner.desktops.messages import Watch
+from earthshine.runner.desktops.messages import Status, Watch
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.desktops.stream import StreamGoneError
 
@@ -29,7 +29,7 @@ Eventually = Callable[..., Awaitable[Any]]
 SMALL = {"width": 640, "height": 480, "audio": "off"}
 
 
-class _Done(Exception):
+class _DoneError(Exception):
     """Ends the runner's task group."""
 
 
@@ -47,8 +47,8 @@ class Runner:
             async with asyncio.TaskGroup() as tasks:
                 await keeper.load(tasks)
                 yield keeper
-                raise _Done
-        except* _Done:
+                raise _DoneError
+        except* _DoneError:
             keeper.close()
 
     async def start(self, keeper: DesktopKeeper, name: str = "one") -> Desktop:
@@ -176,10 +176,12 @@ async def test_a_display_that_crashes_again_and_again_is_given_up(runner: Runner
             if status.phase == "failed":
                 break
             crashes = status.restarts
+
+            def known(status: Status, crashes: int = crashes) -> bool:
+                return status.restarts > crashes or status.phase == "failed"
+
             display_process(desktop).kill()
-            await desktop.until(
-                lambda s, seen=crashes: s.restarts > seen or s.phase == "failed", 30
-            )
+            await desktop.until(known, 30)
         assert desktop.status.phase == "failed"
         assert "again and again" in desktop.status.detail
         assert (await desktop.wake()).phase == "running"  # a person may try again
@@ -343,18 +345,20 @@ async def test_a_name_that_is_no_id_is_refused(runner: Runner, name: str) -> Non
 # --- leaks ---------------------------------------------------------------------------------------
 
 
-def traces() -> dict[str, set[str]]:
-    """What a display can leave on a machine, outside its own folders."""
-    return {
-        "locks": {p.name for p in Path("/tmp").glob(".X*-lock")},
-        "sockets": {p.name for p in Path("/tmp/.X11-unix").glob("X*")},
-        "shared memory": set(Path("/proc/sysvipc/shm").read_text().splitlines()[1:]),
-        "marked": {str(p.pid) for p in marked_ones()},
-    }
+def socket_of(number: str) -> int | None:
+    """Which socket clients of that display number find: its inode."""
+    try:
+        return Path(f"/tmp/.X11-unix/X{number}").stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
-def marked_ones() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter() if _has_marker(p)]
+def lock_of(number: str) -> int | None:
+    """Whose lock lies there for that display number: a pid."""
+    try:
+        return int(Path(f"/tmp/.X{number}-lock").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _has_marker(process: psutil.Process) -> bool:
@@ -380,13 +384,14 @@ async def cycles(runner: Runner, count: int) -> None:
                 async for message in stream:
                     if type(message).__name__ == "Video":
                         break
-            segments = own_segments(family)
+            segments, address = own_segments(family), socket_of(number)
+            assert address is not None
             await desktop.end()
             _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
             assert alive == []
-            left = traces()
-            assert f".X{number}-lock" not in left["locks"]
-            assert f"X{number}" not in left["sockets"]
+            # Another display may have taken the number since.
+            assert socket_of(number) != address
+            assert lock_of(number) not in {process.pid for process in family}
             assert not segments & own_segments([])
         for value in mine:
             assert marked(f"{MARKER}={value}") == []

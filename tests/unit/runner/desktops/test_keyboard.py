@@ -40,7 +40,7 @@ class Watcher:
 
     def server_says_down(self) -> int:
         """How many keys are down, whoever was told."""
-        return sum(bin(byte).count("1") for byte in self._connection.query_keymap())
+        return sum(int(byte).bit_count() for byte in self._connection.query_keymap())
 
     def look(self) -> None:
         self._connection.sync()

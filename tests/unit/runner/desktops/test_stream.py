@@ -211,7 +211,7 @@ async def test_exact_pixels_are_void_where_something_is_drawn(
     viewer.skip()
     async with scene(desktop, 30, 5):
         video = await viewer.next(m.Video, lambda video: bool(video.dirty))
-        x, y, width, height = video.dirty[0]
+        _, y, width, _ = video.dirty[0]
         assert y == 0
         assert width <= barcode.WIDTH
         repaint = await viewer.next(m.Repaint)
@@ -435,3 +435,53 @@ async def test_the_stream_is_for_its_user_only(desktop: Desktop) -> None:
     for name in (STREAM_SOCKET, "holder.sock"):
         assert (desktop.folder / name).stat().st_mode & 0o777 == 0o600
     assert desktop.folder.stat().st_mode & 0o077 == 0
+
+
+# --- sound ---------------------------------------------------------------------------------------
+
+
+async def test_what_a_program_plays_is_heard(runner: Runner, tmp_path: Path) -> None:
+    seconds = np.arange(48_000 * 12) / 48_000  # the capture begins meanwhile
+    tone = (np.sin(2 * np.pi * 440 * seconds) * 20_000).astype("<i2")
+    raw = tmp_path / "tone.raw"
+    raw.write_bytes(np.repeat(tone, 2).tobytes())
+    async with runner.running(programs=[], window_manager="off", audio="auto") as keeper:
+        desktop = await runner.start(keeper)
+        status = await desktop.wake()
+        assert not [note for note in status.notes if "sound" in note]
+        async with desktop.stream(Watch(video=False, repaint=False, audio=True)) as stream:
+            viewer = Viewer(stream)
+            task = asyncio.create_task(viewer.listen())
+            player = await asyncio.create_subprocess_exec(
+                "pacat", "--raw", "--rate=48000", "--channels=2", "--format=s16le", str(raw),
+                env={**os.environ, **status.environment},
+            )  # fmt: skip
+            codec: Any = av.CodecContext.create("libopus", "r")
+            codec.sample_rate, codec.layout = 48_000, "stereo"
+            heard = []
+            pts = []
+            while len(heard) < 60:
+                packet = await viewer.next(m.Audio)
+                pts.append(packet.pts)
+                for frame in codec.decode(av.Packet(packet.data)):
+                    samples = frame.to_ndarray().astype(float).reshape(-1)[::2]
+                    heard.append(samples)
+            wave = np.concatenate(heard[20:])
+            spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+            loudest = np.fft.rfftfreq(len(wave), 1 / 48_000)[int(np.argmax(spectrum))]
+            assert np.median(np.diff(pts)) == 480  # 10 ms
+            assert abs(loudest - 440) < 15
+            player.kill()
+            await player.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_where_there_is_no_sound_server_it_is_said(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with runner.running(
+        programs=[], audio="auto", programs_path={"pulseaudio": "/no/such/pulseaudio"}
+    ) as keeper:
+        desktop = await runner.start(keeper)
+        assert any(note.startswith("no sound") for note in desktop.status.notes)
