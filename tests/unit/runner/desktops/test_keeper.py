@@ -345,10 +345,11 @@ async def test_a_name_that_is_no_id_is_refused(runner: Runner, name: str) -> Non
 # --- leaks ---------------------------------------------------------------------------------------
 
 
-def socket_of(number: str) -> int | None:
-    """Which socket clients of that display number find: its inode."""
+def socket_of(number: str) -> tuple[int, int] | None:
+    """Which socket clients of that display number find: its inode and when it was made."""
     try:
-        return Path(f"/tmp/.X11-unix/X{number}").stat().st_ino
+        found = Path(f"/tmp/.X11-unix/X{number}").stat()
+        return found.st_ino, found.st_mtime_ns
     except FileNotFoundError:
         return None
 
