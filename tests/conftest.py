@@ -53,8 +53,8 @@ def no_blocking() -> Iterator[BlockBuster]:
     """Blocking calls that Earthshine's code makes on the event loop are errors.
 
     Allowed: opening, reading and listing spools and a holder's socket folder in `held.py` and for
-    desktops (small, and in the page cache), what Prometheus' library reads from /proc, and what is done once, before
-    or after anything is served.
+    desktops (small, in the page cache), what Prometheus' library reads from /proc, and what is done
+    once, before or after anything is served.
     """
     blockbuster = BlockBuster("earthshine")
     for function in blockbuster.functions.values():

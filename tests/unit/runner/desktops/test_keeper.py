@@ -349,9 +349,9 @@ def socket_of(number: str) -> tuple[int, int] | None:
     """Which socket clients of that display number find: its inode and when it was made."""
     try:
         found = Path(f"/tmp/.X11-unix/X{number}").stat()
-        return found.st_ino, found.st_mtime_ns
     except FileNotFoundError:
         return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def lock_of(number: str) -> int | None:

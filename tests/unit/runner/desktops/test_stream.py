@@ -458,7 +458,7 @@ async def test_what_a_program_plays_is_heard(runner: Runner, tmp_path: Path) -> 
             )  # fmt: skip
             codec: Any = av.CodecContext.create("libopus", "r")
             codec.sample_rate, codec.layout = 48_000, "stereo"
-            heard = []
+            heard: list[Any] = []
             pts = []
             while len(heard) < 60:
                 packet = await viewer.next(m.Audio)
