@@ -73,7 +73,7 @@ class Problem(View):
 
 PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Problem, "description": HTTPStatus(status).phrase}
-    for status in (400, 401, 403, 404, 409, 415, 421, 422, 429, 503)
+    for status in (400, 401, 403, 404, 409, 410, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
