@@ -1,12 +1,14 @@
 """The API against its own document: schemathesis makes requests up, with and without credentials.
 
 No request ends in a fault of the server, in a status or in a body that the document does not know.
+502 and 503 are answers that it knows: no runner is connected here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ CHECKS = (
 )
 ENDS_THE_CREDENTIALS = "/api/v1/(sign-out|me/sign-ins.*|people/.*)"
 ENDLESS = "/api/v1/sessions/{session_id}/events/stream"
-SECONDS = os.environ.get("EARTHSHINE_TEST_SCHEMATHESIS_SECONDS", "40")
+SECONDS = os.environ.get("EARTHSHINE_TEST_SCHEMATHESIS_SECONDS", "20")
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +42,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_the_api_does_what_its_document_says(
     world: World, credentials: str, tmp_path: Path, record_property: object
 ) -> None:
-    report = tmp_path / "report.ndjson"
+    configuration = tmp_path / "schemathesis.toml"
+    configuration.write_text(
+        '[checks]\nnot_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 502, 503]\n'
+    )
     arguments = (
         ["--header", f"Authorization: Bearer {world.token}"] if credentials == "admin" else []
     )
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("schemathesis")),
+            *("--config-file", str(configuration)),
             "run",
             f"{world.url}/api/v1/openapi.json",
             *("--checks", CHECKS),
@@ -55,7 +61,6 @@ def test_the_api_does_what_its_document_says(
             *("--exclude-path-regex", ENDS_THE_CREDENTIALS),
             *("--exclude-path", ENDLESS),
             *("--generation-database", "none"),
-            *("--report", "ndjson", "--report-ndjson-path", str(report)),
             *arguments,
         ],
         capture_output=True,
@@ -63,10 +68,10 @@ def test_the_api_does_what_its_document_says(
         cwd=tmp_path,
         check=False,
     )
-    said = done.stdout[-6000:] + done.stderr[-2000:]
+    said = done.stdout.partition("= FAILURES =")[2][:6000] + done.stderr[-2000:]
     assert done.returncode == 0, said
-    cases = report.read_text().count('"status_code"') if report.exists() else 0
-    assert cases > 200, f"only {cases} requests were made: {said}"
+    (cases,) = re.findall(r"(\d+) generated", done.stdout)
+    assert int(cases) > 200, done.stdout
     print(f"{cases} requests with {credentials} credentials")
     assert world.control.is_running()
     assert "Traceback" not in world.control.output()
@@ -74,8 +79,6 @@ def test_the_api_does_what_its_document_says(
 
 def test_what_was_left_out_is_little(world: World) -> None:
     """The operations that are excluded above, named."""
-    import re
-
     document = world.api("GET", "/openapi.json")
     left_out = [
         path

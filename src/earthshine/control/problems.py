@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from http import HTTPStatus
@@ -155,8 +156,25 @@ async def _on_fault(request: Request, error: Exception) -> Response:
     return plain_problem(500, "The server made a mistake; its log says which.", "internal")
 
 
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document. Problems have a media type that the framework does not know."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        for path in document["paths"].values():
+            for operation in path.values():
+                for response in operation["responses"].values():
+                    content = response.get("content", {})
+                    if content.get("application/json", {}).get("schema") == _PROBLEM:
+                        content[MEDIA_TYPE] = content.pop("application/json")
+    return app.openapi_schema or {}
+
+
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+
+
 def install(app: FastAPI) -> None:
-    """Teach the application to answer with problems."""
+    """Teach the application to answer with problems, and its document to say so."""
+    app.openapi = functools.partial(_document, app)  # type: ignore[method-assign]
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

@@ -81,7 +81,9 @@ async def sign_in_with_passkey(request: Request, response: Response, body: Passk
     return await _welcome(request, response, signed_in)
 
 
-@router.get("/sign-in/oidc", response_class=RedirectResponse, status_code=303)
+@router.get(
+    "/sign-in/oidc", response_class=RedirectResponse, status_code=303, include_in_schema=False
+)
 async def sign_in_with_oidc(request: Request) -> Response:
     """On to the provider's page."""
     public_url: str = request.app.state.public_url
@@ -106,7 +108,7 @@ def _refusal(error: DomainError) -> Response:
 Parameter = Annotated[str, Query(max_length=4096)]
 
 
-@router.get(CALLBACK, response_class=RedirectResponse, status_code=303)
+@router.get(CALLBACK, response_class=RedirectResponse, status_code=303, include_in_schema=False)
 async def oidc_callback(
     request: Request,
     code: Parameter = "",

@@ -15,7 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from earthshine.control.problems import plain_problem
 
 DIST: Final = Path(__file__).parent / "dist"
-PAGES: Final = ("/", "/sessions/{rest:path}", "/runners", "/settings", "/device")
+PAGES: Final = (
+    "/",
+    "/sessions/{rest:path}",
+    "/runners",
+    "/people",
+    "/audit",
+    "/account",
+    "/settings",
+    "/device",
+)
 """Paths that the UI itself routes."""
 MISSING: Final = """<!doctype html><title>Earthshine</title><p>The web UI is not built.
 Run <code>make ui</code> in the source folder, then reload."""

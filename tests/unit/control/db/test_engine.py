@@ -82,7 +82,7 @@ async def test_runners_and_sessions_of_before_pairing_are_kept(fresh, no_blockin
         await connection.run_sync(upgrade("0003"))
         await connection.commit()
     at = "2026-01-01 00:00:00"
-    people = "id, name, role, created_at"
+    people = "id, name, name_key, role, disabled, second_factor, created_at"
     runners = "id, name, hostname, platform, version, home, agents, first_seen, last_seen"
     sessions = (
         "id, owner_id, runner_id, title, agent, command, prompt, folder, state, cols, rows, "
@@ -90,7 +90,7 @@ async def test_runners_and_sessions_of_before_pairing_are_kept(fresh, no_blockin
     )
     session = "'s', 'p', 'r', 't', 'shell', '[]', '', '/', 'running', 80, 24, 0, 0"
     rows = (
-        f"people ({people}) VALUES ('p', 'mia', 'member', '{at}')",
+        f"people ({people}) VALUES ('p', 'mia', 'mia', 'member', 0, 0, '{at}')",
         f"runners ({runners}) VALUES ('r', 'box', 'h', 'p', 'v', '/', '[]', '{at}', '{at}')",
         f"sessions ({sessions}) VALUES ({session}, '{at}')",
     )
