@@ -444,8 +444,9 @@ async def serve(arguments: dict[str, Any]) -> None:
             await listener_woke.wait()
             listener_woke.clear()
             listener.take()
-            for waiting in host.desk.waiting if pin else []:
-                await host.desk.enter_pin(waiting.attempt, pin)
+            for waiting in host.desk.waiting:
+                if pin is not None:
+                    await host.desk.enter_pin(waiting.attempt, pin)
 
 
 def main() -> None:

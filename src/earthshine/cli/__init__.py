@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "serve": ("earthshine.cli.serve", "serve"),
     "runner": ("earthshine.cli.runner", "runner"),
     "session": ("earthshine.cli.session", "session"),
+    "moonlight": ("earthshine.cli.moonlight", "moonlight"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
     "doctor": ("earthshine.cli.doctor", "doctor"),
     "openapi": ("earthshine.cli.openapi", "openapi"),

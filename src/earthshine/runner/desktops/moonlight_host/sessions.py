@@ -126,10 +126,15 @@ class Sessions:
     async def launch(
         self, client: PairedClient, app: HostApp, request: LaunchRequest, address: str, local: str
     ) -> SessionUrl:
-        """Start the app and wait for the client. Raises SessionRefusedError."""
+        """Start the app and wait for the client. Raises SessionRefusedError.
+
+        Launching what already runs for this client is a resume: there are clients that forget.
+        """
         self._check_encryption(request)
         async with self._lock(client):
-            session = await self._start(client, app, request, address)
+            session = self.of(client)
+            if session is None or session.app.id != app.id:
+                session = await self._start(client, app, request, address)
             return self._welcome(session, request, address, local)
 
     async def kick_off(
@@ -288,7 +293,7 @@ class Sessions:
         self, client: PairedClient, app: HostApp, request: LaunchRequest, address: str
     ) -> Session:
         if self.of(client) is not None:
-            raise SessionRefusedError(_RUNNING, "An app is already running for this client")
+            raise SessionRefusedError(_RUNNING, "Another app is already running for this client")
         if len(self._by_client) + self._starting >= self._settings.max_sessions:
             raise SessionRefusedError(_UNAVAILABLE, "This host has no room for another session")
         width, height = request.width or DEFAULT_SIZE[0], request.height or DEFAULT_SIZE[1]
