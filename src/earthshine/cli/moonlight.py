@@ -336,11 +336,11 @@ def _chosen(apps: list[App], wanted: str | None, running: int) -> App:
         fail("the host offers nothing", EXIT_NOT_FOUND)
     if wanted is None:
         return next((app for app in apps if app.id == running), apps[0])
-    for app in apps:
-        if wanted in (app.title, str(app.id)):
-            return app
-    names = ", ".join(app.title for app in apps)
-    fail(f"the host has no app {wanted}; it has: {names}", EXIT_NOT_FOUND)
+    found = next((app for app in apps if wanted in (app.title, str(app.id))), None)
+    if found is None:
+        names = ", ".join(app.title for app in apps)
+        fail(f"the host has no app {wanted}; it has: {names}", EXIT_NOT_FOUND)
+    return found
 
 
 def _place(host: tuple[str, int], folder: Path | None) -> Place:

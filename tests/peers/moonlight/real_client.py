@@ -13,7 +13,7 @@ from pathlib import Path
 
 import moonlight_python  # type: ignore[import-not-found]
 import numpy as np
-from moonlight_python import decoder  # type: ignore[import-not-found]
+from moonlight_python import decoder
 from moonlight_python.discovery import connect_to_server  # type: ignore[import-not-found]
 from moonlight_python.http_client import NvHTTP  # type: ignore[import-not-found]
 

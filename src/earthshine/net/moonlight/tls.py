@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from earthshine.net.moonlight.errors import ConnectionFailedError
@@ -84,9 +85,8 @@ def client_context(identity: Identity) -> SSL.Context:
 
 def _load(context: SSL.Context, identity: Identity) -> None:
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, identity.certificate.der)
-    context.use_certificate(certificate)
-    context.use_privatekey(crypto.PKey.from_cryptography_key(identity.private_key))
+    context.use_certificate(x509.load_der_x509_certificate(identity.certificate.der))
+    context.use_privatekey(identity.private_key)
 
 
 class TlsStream:

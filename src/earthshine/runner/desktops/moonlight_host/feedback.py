@@ -60,7 +60,7 @@ class FrameDemand:
         Requests about frames before the last clean one were answered already and are ignored.
         """
         match message:
-            case RequestIdr():
+            case RequestIdr() if not self._key:  # else one is on its way
                 return self.need_key()
             case InvalidateReferenceFrames(first, last) if last >= self._clean and not self._key:
                 return self._invalidate(first, last)
