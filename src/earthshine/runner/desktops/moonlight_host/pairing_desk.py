@@ -108,10 +108,11 @@ class PairingDesk:
         await self._handle(self._engine.refuse(attempt, self._clock()))
 
     async def forget(self, address: str, unique_id: str) -> None:
-        """The client asked to unpair or gave up: its open attempt is over."""
+        """The client says that its attempt failed. One that still waits for its PIN stays: clients
+        share unique ids and addresses, so this may be another's word."""
         client = ClientName(address, unique_id[:MAX_UNIQUE_ID])
-        await self._handle(self._engine.abandon(client))
-        self._release(client, _REFUSAL)
+        if client not in self._answers:
+            await self._handle(self._engine.abandon(client))
 
     async def run(self) -> None:
         """Ends attempts whose time is over, until cancelled."""
