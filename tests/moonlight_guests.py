@@ -16,7 +16,6 @@ from earthshine.protocols.moonlight.depacketiser import Frame
 from earthshine.protocols.moonlight.handshake import Wishes
 from earthshine.protocols.moonlight.launch import LaunchRequest
 from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
-from earthshine.runner.desktops.moonlight_host.session import Session
 
 PATIENCE = 15.0
 WISHES = Wishes(192, 112, 30, 2000)
@@ -93,7 +92,7 @@ class Guest:
         self.game.pinned = self.host.identity.certificate
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> Any:
         """This guest's session at the host."""
         client = self.host.pairings.find(self.identity.certificate.der)
         return None if client is None else self.host.sessions.of(client)

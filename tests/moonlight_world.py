@@ -23,6 +23,7 @@ from earthshine.protocols.moonlight.sdp import (
     STEREO_LAYOUT,
     SURROUND_51_LAYOUT,
     Codec,
+    Encryption,
     OpusLayout,
 )
 from earthshine.runner.desktops.moonlight_host.stage import AccessUnit, StageError, StageRequest
@@ -56,6 +57,15 @@ ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
         "libsvtav1",
         {"preset": "12", "svtav1-params": "pred-struct=1:rc=2:lookahead=0:keyint=-1:lp=1"},
     ),
+}
+
+
+# Noise at a fixed quality: 640x360 becomes frames of 90 to 120 kB, key frames or not (AV1: less
+# between key frames).
+NOISE: dict[Codec, dict[str, str]] = {
+    Codec.H264: {"qp": "34"},
+    Codec.HEVC: {"x265-params": ENCODERS[Codec.HEVC][1]["x265-params"] + ":qp=31"},
+    Codec.AV1: {"svtav1-params": "pred-struct=1:rc=0:lookahead=0:keyint=-1:lp=1:aq-mode=0:qp=45"},
 }
 
 
@@ -146,8 +156,11 @@ class PatternEncoder:
         context.pix_fmt = "yuv420p"
         context.framerate = self._fps
         context.time_base = Fraction(1, self._fps)
-        context.bit_rate = self._kbps * 1000
-        if self._codec is not Codec.AV1:
+        if self._noise:
+            options = {**options, **NOISE[self._codec]}
+        else:
+            context.bit_rate = self._kbps * 1000
+        if self._codec is not Codec.AV1 and not self._noise:
             bits = str(self._kbps * 1000)
             options = {**options, "maxrate": bits, "bufsize": str(self._kbps * 1000 // 4)}
         context.options = options
@@ -325,7 +338,7 @@ class PatternStage:
                 codec,
                 self._size,
                 self._fps,
-                noise=self._provider.noise,
+                noise=self.request.command == "noise",
                 invalidates=self._provider.invalidates,
             )
         return self._encoders[codec]
@@ -376,13 +389,11 @@ class PatternProvider:
         self,
         *,
         codecs: frozenset[Codec] = frozenset({Codec.H264}),
-        noise: bool = False,
         sound: bool = True,
         invalidates: bool = False,
         input_file: Path | None = None,
     ) -> None:
         self._codecs = codecs
-        self.noise = noise
         self.sound = sound
         self.invalidates = invalidates
         self.input_file = input_file
@@ -423,7 +434,6 @@ async def serve(arguments: dict[str, Any]) -> None:
 
     provider = PatternProvider(
         codecs=frozenset(Codec[name] for name in arguments.get("codecs", ["H264"])),
-        noise=arguments.get("noise", False),
         sound=arguments.get("sound", True),
         invalidates=arguments.get("invalidates", False),
         input_file=Path(arguments["input_file"]) if "input_file" in arguments else None,
@@ -433,8 +443,10 @@ async def serve(arguments: dict[str, Any]) -> None:
         base_port=arguments["port"],
         bind=arguments.get("bind", "127.0.0.1"),
         max_hosts=1,
+        offer_encryption=Encryption(arguments.get("encryption", int(Encryption.ALL))),
     )
     apps = [HostApp("7", "Pattern", "pattern"), HostApp("8", "Other", "other")]
+    apps += [HostApp("9", "Noise", "noise")] if arguments.get("noise") else []
     async with MoonlightHost(settings, provider, apps) as host:
         Path(arguments["ready_file"]).write_text(str(host.base_port))
         pin = arguments.get("pin")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.peers.moonlight.conftest import PIN, HostProcess
+from tests.moonlight_processes import PIN, HostProcess
 from tests.world import wait_for
 
 pytestmark = pytest.mark.serial

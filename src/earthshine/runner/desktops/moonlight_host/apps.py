@@ -29,6 +29,8 @@ class HostApp:
     command: str | None = None
     icon_path: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    parent_session: str | None = None
+    """Show the display of that session instead of an own one."""
 
     @property
     def number(self) -> int:

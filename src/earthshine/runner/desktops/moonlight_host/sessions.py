@@ -39,6 +39,7 @@ from earthshine.runner.desktops.moonlight_host import events
 from earthshine.runner.desktops.moonlight_host.connection import Connection, Lookup, Media
 from earthshine.runner.desktops.moonlight_host.consumers import BitrateVotes
 from earthshine.runner.desktops.moonlight_host.session import Session, SessionRefusedError
+from earthshine.runner.desktops.moonlight_host.shared import SharedStage
 from earthshine.runner.desktops.moonlight_host.stage import StageError, StageRequest
 from earthshine.runner.desktops.moonlight_host.states import Event, State
 
@@ -138,12 +139,36 @@ class Sessions:
             return self._welcome(session, request, address, local)
 
     async def kick_off(
-        self, client: PairedClient, app: HostApp, request: LaunchRequest, address: str
+        self,
+        client: PairedClient,
+        app: HostApp,
+        request: LaunchRequest,
+        address: str,
+        *,
+        expected: bool = False,
     ) -> Session:
-        """Start the app for a client that comes later: to it this is a session to resume. Raises
-        SessionRefusedError."""
+        """Start the app for a client that comes later: to it this is a session to resume.
+
+        ``expected``: the client has the request's keys already and comes without resuming. Raises
+        SessionRefusedError.
+        """
         async with self._lock(client):
-            return await self._start(client, app, request, address)
+            session = await self._start(client, app, request, address)
+            if expected:
+                self._welcome(session, request, address, "")
+            return session
+
+    def arm(self, session: Session, announce: Announce, ping_payload: bytes) -> None:
+        """Stream as if the client had announced that itself. Raises SessionRefusedError."""
+        connection = session.connection
+        if connection is None or session.state is not State.WAITING:
+            raise SessionRefusedError(_UNAVAILABLE, "The session does not wait for a client")
+        if ping_payload in self._lookup.by_payload:
+            raise SessionRefusedError(_RUNNING, "That ping payload is in use")
+        self._lookup.by_payload.pop(connection.ping_payload, None)
+        connection.ping_payload = ping_payload
+        self._lookup.by_payload[ping_payload] = connection
+        self._announced(session, connection, announce)
 
     async def resume(
         self, client: PairedClient, request: LaunchRequest, address: str, local: str
@@ -309,7 +334,7 @@ class Sessions:
         self._starting += 1
         try:
             async with asyncio.timeout(self._settings.start_wait):
-                stage = await self._provider.start(wanted)
+                stage = await self._stage(app, wanted)
         except StageError as error:
             raise SessionRefusedError(_UNAVAILABLE, f"The app did not start: {error}") from None
         except TimeoutError:
@@ -324,6 +349,11 @@ class Sessions:
             events.SESSION_STARTED, session_id=session.id, client_id=client.id, app_id=app.id
         )
         return session
+
+    async def _stage(self, app: HostApp, wanted: StageRequest) -> Stage:
+        if app.parent_session is None:
+            return await self._provider.start(wanted)
+        return SharedStage(self.find(app.parent_session).stage)
 
     def _welcome(
         self, session: Session, request: LaunchRequest, address: str, local: str
@@ -481,11 +511,12 @@ class Sessions:
         features = HostFeature.NONE
         if stage.input.touch:
             features = HostFeature.PEN_TOUCH | HostFeature.CONTROLLER_TOUCH
-        required = self._settings.require_encryption
+        offered = self._settings.offer_encryption
+        wished = Encryption.ALL if self._settings.require_encryption else Encryption.CONTROL_V2
         return Describe(
             features=features,
-            encryption_supported=Encryption.ALL,
-            encryption_requested=Encryption.ALL if required else Encryption.CONTROL_V2,
+            encryption_supported=offered,
+            encryption_requested=offered & wished,
             reference_invalidation=stage.producer(Codec.H264).invalidates,
             hevc=Codec.HEVC in codecs,
             av1=Codec.AV1 in codecs,

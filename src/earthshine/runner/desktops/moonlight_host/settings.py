@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from earthshine.protocols.moonlight.query import HTTP_PORT
+from earthshine.protocols.moonlight.sdp import Encryption
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,8 @@ class HostSettings:
     taken."""
     fec_percent: int = 20
     max_sessions: int = 16
+    offer_encryption: Encryption = Encryption.ALL
+    """What clients may encrypt; they always do encrypt the control stream if they may."""
     require_encryption: bool = False
     """Refuse clients that cannot encrypt, and ask the others to encrypt everything."""
     allow_plain_rtsp: bool = True
