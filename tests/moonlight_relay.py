@@ -8,6 +8,7 @@ each with the datagrams relayed and dropped so far.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import random
 import socket
@@ -115,7 +116,7 @@ async def main() -> None:
     relays = [UdpRelay(network, base + offset) for offset in UDP_OFFSETS]
     servers = [
         await asyncio.start_server(
-            lambda reader, writer, port=base + offset: relay_tcp(port, reader, writer),
+            functools.partial(relay_tcp, base + offset),
             HERE,
             base + offset,
         )

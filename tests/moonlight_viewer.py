@@ -66,12 +66,12 @@ async def stream(host: GameHost, wanted: dict[str, Any]) -> dict[str, Any]:
         packet_size=wanted.get("packet_size", 1392),
     )
     show = Show(wanted)
-    running: ClientStream | None = None
+    watching: list[ClientStream] = []
     loop = asyncio.get_running_loop()
 
     def failed() -> None:
-        if running is not None:
-            loop.call_soon_threadsafe(running.request_idr)
+        for stream in watching:
+            loop.call_soon_threadsafe(stream.request_idr)
 
     decoder = VideoDecoder(codec, show.picture, failed)
     blocks = []
@@ -84,6 +84,7 @@ async def stream(host: GameHost, wanted: dict[str, Any]) -> dict[str, Any]:
     async with ClientStream(
         host.address, started, wishes, entropy=secrets.token_bytes, on_frame=frame
     ) as running:
+        watching.append(running)
         try:
             async with asyncio.timeout(wanted.get("seconds", 15)):
                 await show.enough.wait()
