@@ -52,9 +52,9 @@ def wait_until() -> Callable[..., Any]:
 def no_blocking() -> Iterator[BlockBuster]:
     """Blocking calls that Earthshine's code makes on the event loop are errors.
 
-    Allowed: opening, reading and listing spools and a holder's socket folder in `held.py` (small,
-    and in the page cache), what Prometheus' library reads from /proc, and what is done once, before
-    or after anything is served.
+    Allowed: opening, reading and listing spools and a holder's socket folder in `held.py` and for
+    desktops (small, in the page cache), what Prometheus' library reads from /proc, and what is done
+    once, before or after anything is served.
     """
     blockbuster = BlockBuster("earthshine")
     for function in blockbuster.functions.values():
@@ -62,6 +62,8 @@ def no_blocking() -> Iterator[BlockBuster]:
             "earthshine/runner/sessions/held.py",
             {"_read", "position", "_follow", "close", "seek", "resume"},
         )
+        function.can_block_in("earthshine/runner/desktops/keeper.py", {"_follow"})
+        function.can_block_in("earthshine/runner/desktops/stream.py", {"__aenter__"})
         function.can_block_in("earthshine/control/db/engine.py", {"__init__", "_upgrade"})
         function.can_block_in("earthshine/net/relay.py", {"start", "close"})
         function.can_block_in("prometheus_client/process_collector.py", {"collect"})

@@ -9,6 +9,7 @@ from platformdirs import user_data_path, user_state_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
 
 
@@ -34,3 +35,5 @@ class RunnerSettings(BaseSettings):
     """Bytes that a session's log may take on this machine while the control plane is away."""
     overflow: Literal["gap", "pause"] = "gap"
     """At the limit: give up the oldest output (one `gap` stands for it), or pause the agent."""
+    desktop: DesktopSettings = Field(default_factory=DesktopSettings)
+    """The desktops of sessions that have one."""

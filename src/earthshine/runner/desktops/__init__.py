@@ -1,4 +1,4 @@
-"""Desktops on the runner: one isolated display per session, and the one producer of its stream.
+"""Desktops on the runner: an isolated display for each session, and its one stream.
 
 A desktop is two processes. Its *holder* (`holder/`) is detached from the runner, as the session's
 holder is: it owns the X server, D-Bus, the window manager and the programs, starts a crashed

@@ -96,8 +96,9 @@ class MessageError(ValueError):
 class Unpacker:
     """Bytes in, message bodies out."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._buffer = bytearray()
+        self._limit = limit
 
     def feed(self, data: bytes) -> list[bytes]:
         """The bodies that are now whole. Raises MessageError for one that is too long."""
@@ -105,8 +106,8 @@ class Unpacker:
         bodies = []
         while len(self._buffer) >= _HEADER.size:
             (length,) = _HEADER.unpack_from(self._buffer)
-            if length > MAX_MESSAGE:
-                raise MessageError(f"a message of {length} bytes; at most {MAX_MESSAGE}")
+            if length > self._limit:
+                raise MessageError(f"a message of {length} bytes; at most {self._limit}")
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 break

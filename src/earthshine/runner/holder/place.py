@@ -14,15 +14,15 @@ SPOOL: Final = "spool"
 BACKLOG: Final = 4
 
 
-def listen(folder: Path) -> socket.socket:
-    """The session's command socket, for this user only."""
-    path = folder / SOCKET
+def listen(folder: Path, name: str = SOCKET) -> socket.socket:
+    """A socket in the session's folder, for this user only."""
+    path = folder / name
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The address of a UNIX socket has room for 108 bytes: go through the folder's descriptor.
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
+        listener.bind(f"/proc/self/fd/{handle}/{name}")
     finally:
         os.close(handle)
     path.chmod(0o600)

@@ -1,0 +1,199 @@
+"""What every display server is to the holder, and what those of Xorg's family have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from earthshine.runner.desktops import children
+from earthshine.runner.desktops.authority import COOKIE_BYTES, write_authority
+from earthshine.runner.desktops.children import Child, read_line
+from earthshine.runner.desktops.x11 import DisplayError
+
+START_SECONDS: Final = 10.0
+"""How long a server may take until it accepts connections."""
+MAX_NUMBER: Final = 64
+"""Bytes in which a server says its number."""
+LOG_TAIL: Final = 600
+"""Bytes of a server's complaints that a failure quotes."""
+LOCK: Final = "/tmp/.X{}-lock"  # noqa: S108 - where X servers keep it
+SOCKET: Final = "/tmp/.X11-unix/X{}"  # noqa: S108
+
+
+@dataclass(kw_only=True)
+class DisplaySpec:
+    """What a display is to be. `runtime`: a private folder with a short path, for its files."""
+
+    backend: str
+    runtime: Path
+    width: int
+    height: int
+    environment: dict[str, str]
+    """For its processes; the display adds its own variables."""
+    number: int | None = None
+    """The display number to prefer: that of the display before it, whose clients know it."""
+    cookie: bytes = field(default_factory=lambda: secrets.token_bytes(COOKIE_BYTES), repr=False)
+    rfb_port: bool = False
+    attach_to: str = ""
+    authority: Path | None = None
+    programs: dict[str, str] = field(default_factory=dict)
+
+
+class Display(ABC):
+    """A display. `start` once, then `stop`; `crashed` is done when it ends by itself."""
+
+    name: str
+    """Such as `:3`, once started."""
+    rfb_path: Path | None = None
+    """The UNIX socket on which it serves RFB, if it does."""
+    rfb_port: int | None = None
+    number: int | None = None
+    pid: int | None = None
+
+    def __init__(self, spec: DisplaySpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Until clients can connect. Raises DisplayError."""
+
+    @property
+    @abstractmethod
+    def authority(self) -> Path | None:
+        """The file that lets clients in."""
+
+    @property
+    @abstractmethod
+    def crashed(self) -> asyncio.Future[int]:
+        """Done with the exit code when the display has ended."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End it and remove what it leaves in the system. May be called at any time."""
+
+    def set_passwords(self, full: str, view_only: str) -> None:  # noqa: B027 - most have none
+        """Set the RFB passwords for connections from now on, where it serves RFB."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that make a program's windows appear here."""
+        variables = {"DISPLAY": self.name}
+        if self.authority is not None:
+            variables["XAUTHORITY"] = str(self.authority)
+        return variables
+
+
+class XServer(Display):
+    """A server of Xorg's family, which is told its number or reports the one it chose."""
+
+    program_name = "the X server"
+
+    def __init__(self, spec: DisplaySpec, program: str) -> None:
+        super().__init__(spec)
+        self._program = program
+        self._child: Child | None = None
+
+    @property
+    def authority(self) -> Path:
+        return self.spec.runtime / "authority"
+
+    @property
+    def crashed(self) -> asyncio.Future[int]:
+        assert self._child is not None
+        return self._child.exited
+
+    def arguments(self) -> list[str]:
+        """The server's own arguments."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """The preferred number first, for the programs that know it; else any that is free."""
+        if self.spec.number is not None:
+            with contextlib.suppress(DisplayError):
+                await self._start(self.spec.number)
+                return
+        await self._start(None)
+
+    async def _start(self, number: int | None) -> None:
+        write_authority(self.authority, self.spec.cookie, number)
+        reading, writing = os.pipe()
+        log = self.spec.runtime / "display.log"
+        try:
+            with log.open("wb") as output:
+                self._child = children.start(
+                    self.program_name,
+                    [
+                        self._program,
+                        *([f":{number}"] if number is not None else []),
+                        "-displayfd",
+                        str(writing),
+                        "-auth",
+                        str(self.authority),
+                        *self.arguments(),
+                        "-nolisten",
+                        "tcp",
+                        "-noreset",
+                    ],
+                    self.spec.environment,
+                    output=output,
+                    pass_fds=[writing],
+                    folder="/",
+                )
+        except OSError as error:
+            os.close(reading)
+            raise DisplayError(f"{self._program} could not be started: {error.strerror}") from None
+        finally:
+            os.close(writing)
+        self.pid = self._child.pid
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                said = await read_line(reading, MAX_NUMBER)
+        except TimeoutError:
+            said = b""
+        if not said.strip().isdigit():
+            await self.stop()
+            raise DisplayError(
+                f"{self.program_name} did not start: {_tail(log)}",
+                "see the log of the desktop; `earthshine doctor` checks the machine",
+            )
+        self.number = int(said)
+        self.name = f":{self.number}"
+        write_authority(self.authority, self.spec.cookie, self.number)
+
+    async def stop(self) -> None:
+        """A server that is asked removes its lock and socket; for one that was killed, we do."""
+        if self._child is not None:
+            await self._child.end()
+        if self.number is not None and self.pid is not None:
+            remove_traces(self.number, self.pid)
+        self.number = None
+
+
+def remove_traces(number: int, pid: int) -> None:
+    """Remove the lock and socket of a server with this pid, which has ended.
+
+    A server that chose its number itself has no lock; its socket is told by that nobody answers.
+    """
+    lock, address = Path(LOCK.format(number)), Path(SOCKET.format(number))
+    with contextlib.suppress(OSError, ValueError):
+        if int(lock.read_text()) != pid:
+            return  # it is another server's by now
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(FileNotFoundError):
+        try:
+            probe.connect(str(address))
+        except ConnectionRefusedError:
+            address.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+
+
+def _tail(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        return " ".join(log.read_bytes()[-LOG_TAIL:].decode(errors="replace").split())
+    return "it said nothing"

@@ -1,0 +1,110 @@
+"""What a library for capture and encoding must do for us, and how quality is described to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from earthshine.runner.desktops.limits import Preset
+
+
+class CaptureError(Exception):
+    """Nothing can be captured; `remedy` says what to do."""
+
+    def __init__(self, detail: str, remedy: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """`crf`: x264's constant quality; `settled_crf`: of a picture that stands still."""
+
+    crf: int
+    settled_crf: int
+    every_frame: bool = False
+    """Encode each frame whether it changed or not: smooth motion, more CPU."""
+
+
+QUALITIES: Final[dict[Preset, Quality]] = {
+    "text": Quality(20, 14),
+    "balanced": Quality(25, 18),
+    "motion": Quality(28, 20, every_frame=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What can be asked of an encoder. `bitrate_kbps` caps it; 0 leaves it to the quality."""
+
+    preset: Preset = "text"
+    frames_per_second: int = 30
+    bitrate_kbps: int = 0
+    pointer_drawn: bool = False
+
+    @property
+    def quality(self) -> Quality:
+        """The preset's numbers."""
+        return QUALITIES[self.preset]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One encoded picture: H.264 in Annex B, Constrained Baseline. Times: CLOCK_MONOTONIC, us.
+
+    A key frame carries its parameter sets, so a decoder can begin there.
+    """
+
+    frame_id: int
+    key: bool
+    data: bytes
+    width: int
+    height: int
+    captured: int
+    encoded: int
+
+
+class Capture(Protocol):
+    """Captures the display that DISPLAY and XAUTHORITY name. Methods are called from one thread."""
+
+    name: str
+
+    def start(self, width: int, height: int, deliver: Callable[[AccessUnit], None]) -> None:
+        """Begin with a key frame; `deliver` is called from a thread of the library's.
+
+        A picture that does not change is not delivered again. Raises CaptureError.
+        """
+
+    def stop(self) -> None:
+        """End it; nothing is delivered after this returns. `start` may follow."""
+
+    def request_key_frame(self) -> None:
+        """Make the next picture a key frame, also when nothing has changed."""
+
+    def tune(self, tuning: Tuning) -> None:
+        """Change quality or rate; may begin again with a key frame."""
+
+    def resize(self, width: int, height: int) -> None:
+        """The display has another size now; goes on with a key frame."""
+
+    def invalidate_reference(self, frame_id: int) -> None:
+        """That frame was lost: predict from an older one, or make a key frame."""
+
+    def problem(self) -> str | None:
+        """Why it has ended by itself; None while it works."""
+
+
+def is_key(data: bytes) -> bool:
+    """Whether an access unit decodes on its own: it holds an IDR slice (H.264 table 7-1, type 5).
+
+    Looks at the units before the first slice only: parameter sets are short.
+    """
+    at = 0
+    while (at := data.find(b"\0\0\1", at)) >= 0 and at + 3 < len(data):
+        kind = data[at + 3] & 0x1F
+        if kind in (1, 5):
+            return kind == 5
+        at += 3
+    return False

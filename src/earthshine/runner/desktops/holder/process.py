@@ -1,0 +1,421 @@
+"""The holder's life: display up, display down, up again after a crash, down when idle.
+
+One thread. The phases, and what leads from one to the next:
+
+    starting  -- the display is up ------------------------> running
+    starting  -- it does not come up, budget used up ------> failed
+    running   -- it crashed -------------------------------> starting
+    running   -- `Halt`, or idle for long enough ----------> stopped
+    stopped, failed -- `Wake` -----------------------------> starting
+    any       -- `End`, SIGTERM ---------------------------> ended
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from earthshine.runner.desktops import children, messages, resize, x11
+from earthshine.runner.desktops.backends import Display, DisplaySpec, choose
+from earthshine.runner.desktops.children import Child
+from earthshine.runner.desktops.holder.budget import RestartBudget
+from earthshine.runner.desktops.holder.lines import Lines
+from earthshine.runner.desktops.holder.record import MARKER, Record, write_record
+from earthshine.runner.desktops.messages import (
+    DesktopSpec,
+    End,
+    Halt,
+    Phase,
+    Pulse,
+    SetPasswords,
+    Status,
+    ToHolder,
+    Wake,
+)
+from earthshine.runner.desktops.programs import Programs, ProgramsSpec
+from earthshine.runner.desktops.sound import SoundServer
+from earthshine.runner.desktops.x11 import DisplayError
+from earthshine.runner.holder.place import SOCKET
+
+IDLE_LOOK: Final = 0.5
+"""Seconds between looks whether the display is idle, where it may be stopped for that."""
+PULSE_LOOK: Final = 10.0
+"""Seconds between looks whether the worker still answers."""
+PULSE_SECONDS: Final = 45.0
+"""After so long without a sign of life the worker is ended, and another started."""
+_UNWANTED: Final = ("WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY", "XAUTHORITY", "SESSION_MANAGER")
+"""Variables that would lead a program to another display."""
+log = logging.getLogger(__name__)
+
+
+class DesktopHolder:
+    """Owns one desktop until it is told to `End`."""
+
+    def __init__(self, folder: Path, spec: DesktopSpec, listener: socket.socket) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._listener = listener
+        self._runtime = Path(tempfile.mkdtemp(prefix="earthshine-desktop-", dir=_short_folder()))
+        self._marker = secrets.token_hex(8)
+        self._wanted = True
+        self._ending = False
+        self._changed = asyncio.Event()
+        self._status = Status(phase="starting", pid=os.getpid())
+        self._lines = Lines(self._obey, self._count, self._status)
+        self._budget = RestartBudget()
+        self._worker_budget = RestartBudget()
+        self._display: Display | None = None
+        self._programs: Programs | None = None
+        self._sound = SoundServer(self._runtime)
+        self._worker: Child | None = None
+        self._number: int | None = None
+        self._cookie = secrets.token_bytes(16)
+        self._passwords: tuple[str, str] | None = None
+        self._pulse: Pulse | None = None
+        self._pulse_at = time.monotonic()
+        self._last_seen = time.monotonic()
+
+    async def run(self, answer: int) -> None:
+        """Until the end. How the start went also goes to the descriptor `answer`."""
+        loop = asyncio.get_running_loop()
+        children.adopt_orphans()
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGTERM, self._obey, End())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._lines.open(self._listener, tasks)
+                try:
+                    await self._live(answer)
+                finally:
+                    await self._take_down()
+                    self._tell("ended")
+                    await self._lines.close()
+        finally:
+            (self._folder / SOCKET).unlink(missing_ok=True)
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            self._record(None)
+
+    async def _live(self, answer: int) -> None:
+        while not self._ending:
+            if not self._wanted:
+                await self._next_change()
+                continue
+            self._tell("starting")
+            try:
+                await self._bring_up()
+            except DisplayError as error:
+                await self._take_down()
+                delay = self._budget.spend(time.monotonic()) if answer < 0 else None
+                if delay is None:
+                    self._wanted = False
+                    self._tell("failed", detail=error.detail, remedy=error.remedy)
+                    answer = self._answer(answer)
+                else:
+                    await asyncio.sleep(delay)
+                continue
+            self._tell("running")
+            answer = self._answer(answer)
+            crashed = await self._until_down()
+            await self._take_down()
+            if crashed and not self._ending:
+                await self._consider_restart()
+            elif not self._ending:
+                self._tell("stopped")
+
+    def _answer(self, answer: int) -> int:
+        """Tell whoever started us, once."""
+        if answer >= 0:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(answer, messages.pack(self._status))
+            os.close(answer)
+        return -1
+
+    async def _consider_restart(self) -> None:
+        delay = self._budget.spend(time.monotonic())
+        log.error("the display crashed (%d times so far)", self._budget.total)
+        if delay is None:
+            self._wanted = False
+            self._tell(
+                "failed",
+                detail="the display crashes again and again",
+                remedy=f"see {self._runtime}/display.log; `earthshine doctor` checks the machine",
+            )
+        else:
+            await asyncio.sleep(delay)
+
+    # --- up and down -----------------------------------------------------------------------------
+
+    async def _bring_up(self) -> None:
+        own = self._spec
+        environment = {k: v for k, v in own.environment.items() if k not in _UNWANTED}
+        environment[MARKER] = self._marker
+        self._record(None)
+        display = choose(
+            DisplaySpec(
+                backend=own.backend,
+                runtime=self._runtime,
+                width=own.width,
+                height=own.height,
+                environment=environment,
+                number=self._number,
+                cookie=self._cookie,
+                rfb_port=own.rfb_port,
+                attach_to=own.attach_to,
+                authority=None if own.authority is None else Path(own.authority),
+                programs=own.programs_path,
+            )
+        )
+        self._display = display
+        await display.start()
+        self._number = display.number
+        self._record(display)
+        if self._passwords is not None:
+            display.set_passwords(*self._passwords)
+        if own.audio and own.backend != "attach":
+            self._sound.prepare(own.programs_path)
+        self._start_worker()  # it takes longest, and needs only the display
+        if own.backend != "attach":
+            await self._furnish(display, environment)
+
+    async def _furnish(self, display: Display, environment: dict[str, str]) -> None:
+        """D-Bus, sound, window manager and programs, each told of the ones before it."""
+        authority = None if display.authority is None else str(display.authority)
+        programs = self._programs = Programs(
+            ProgramsSpec(
+                window_manager=self._spec.window_manager,
+                programs=self._spec.programs,
+                paths=self._spec.programs_path,
+                folder=self._spec.folder,
+            ),
+            self._runtime,
+        )
+        connection: Any = x11.connect(display.name, authority)
+        try:
+            resize.set_size(connection, self._spec.width, self._spec.height)
+            environment |= display.environment | {"XDG_SESSION_TYPE": "x11"}
+            environment |= self._sound.environment
+            bus, _ = await asyncio.gather(
+                programs.start_bus(environment), self._sound.start(environment)
+            )
+            environment |= bus
+            await programs.start_window_manager(connection, environment)
+            programs.start_programs(environment)
+        except x11.connection_errors() as error:
+            raise DisplayError(f"the display went away while it was furnished: {error}") from None
+        finally:
+            x11.disconnect(connection)
+        shared = ("DBUS_SESSION_BUS_ADDRESS", "PULSE_SERVER", "XDG_SESSION_TYPE")
+        self._status.environment = {
+            **display.environment,
+            **{name: environment[name] for name in shared if name in environment},
+        }
+
+    def _start_worker(self) -> None:
+        display = self._display
+        assert display is not None
+        environment = {
+            **os.environ,
+            **display.environment,
+            **self._sound.environment,
+            MARKER: self._marker,
+        }
+        with (self._folder / "worker.log").open("wb") as output:
+            try:
+                self._worker = children.start(
+                    "the worker",
+                    [
+                        sys.executable,
+                        "-m",
+                        "earthshine.runner.desktops.worker",
+                        str(self._folder),
+                        f"--encoder={self._spec.encoder}",
+                        f"--preset={self._spec.preset}",
+                        f"--frames-per-second={self._spec.frames_per_second}",
+                    ],
+                    environment,
+                    output=output,
+                )
+            except OSError as error:
+                raise DisplayError(f"the worker cannot start: {error.strerror}") from None
+        self._pulse_at = time.monotonic()
+        self._worker.exited.add_done_callback(lambda _: self._changed.set())
+
+    async def _until_down(self) -> bool:
+        """Until the display is to go; True when it went by itself."""
+        assert self._display is not None
+        crashed = self._display.crashed
+        crashed.add_done_callback(lambda _: self._changed.set())
+        self._last_seen = time.monotonic()
+        while True:
+            if crashed.done():
+                return True
+            if self._ending or not self._wanted:
+                return False
+            if self._idle():
+                log.info("the display is idle and stops")
+                self._wanted = False
+                return False
+            if self._worker is not None and time.monotonic() - self._pulse_at > PULSE_SECONDS:
+                log.error("the worker does not answer and is ended")
+                self._worker.signal(signal.SIGKILL)
+                await asyncio.shield(self._worker.exited)
+            if self._worker is not None and not self._worker.running:
+                await self._replace_worker()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(
+                    IDLE_LOOK if self._spec.idle_seconds > 0 else PULSE_LOOK
+                ):
+                    await self._next_change()
+
+    async def _replace_worker(self) -> None:
+        """Its crash costs viewers a moment, the programs nothing."""
+        self._worker = None
+        self._pulse = None
+        delay = self._worker_budget.spend(time.monotonic())
+        log.error("the worker ended (%d times so far)", self._worker_budget.total)
+        if delay is None:
+            self._status.notes.append(
+                f"no stream: its process ends again and again; see {self._folder}/worker.log"
+            )
+            self._announce()
+            return
+        self._announce()
+        await asyncio.sleep(delay)
+        assert self._display is not None
+        if not self._display.crashed.done() and not self._ending:
+            self._start_worker()
+            self._announce()
+
+    async def _take_down(self) -> None:
+        if self._worker is not None:
+            await self._worker.end()
+            self._worker = None
+        if self._programs is not None:
+            await self._programs.end()
+            self._programs = None
+        await self._sound.stop()
+        if self._display is not None:
+            await self._display.stop()
+            self._display = None
+        await children.end_descendants(set())
+        self._pulse = None
+        self._record(None)
+
+    # --- what is heard ---------------------------------------------------------------------------
+
+    def _obey(self, message: ToHolder) -> None:
+        match message:
+            case Wake():
+                if not self._wanted:
+                    self._budget.restore()
+                    self._worker_budget.restore()
+                    self._wanted = True
+            case Halt():
+                self._wanted = False
+            case End():
+                self._ending = True
+            case Pulse():
+                was_streaming = self._status.streaming
+                self._pulse = message
+                self._pulse_at = time.monotonic()
+                if time.monotonic() - message.quiet > self._last_seen:
+                    self._last_seen = time.monotonic() - message.quiet
+                if not was_streaming:
+                    self._announce()
+                return
+            case SetPasswords():
+                self._set_passwords(message)
+                return
+            case _:
+                return
+        self._changed.set()
+
+    def _set_passwords(self, message: SetPasswords) -> None:
+        self._passwords = (message.full, message.view_only)
+        if self._display is not None:
+            try:
+                self._display.set_passwords(*self._passwords)
+            except (OSError, ValueError) as error:
+                log.warning("the VNC password could not be set: %s", error)
+
+    def _count(self) -> None:
+        self._last_seen = time.monotonic()
+
+    def _idle(self) -> bool:
+        limit = self._spec.idle_seconds
+        if limit <= 0 or self._lines.viewers or (self._pulse and self._pulse.guests):
+            return False
+        if self._pulse is None:
+            return False  # without the worker nobody knows whether something moves
+        return time.monotonic() - self._last_seen > limit
+
+    async def _next_change(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+
+    # --- what is said ----------------------------------------------------------------------------
+
+    def _tell(self, phase: Phase, detail: str = "", remedy: str | None = None) -> None:
+        if phase != "running":
+            self._status.environment = {}
+        self._status.phase = phase
+        self._status.detail, self._status.remedy = detail, remedy
+        self._status.notes = []
+        self._announce()
+
+    def _announce(self) -> None:
+        status, display = self._status, self._display
+        status.display = display.name if display is not None else ""
+        if display is not None and not status.environment and status.phase == "running":
+            status.environment = display.environment
+        rfb = None if display is None else display.rfb_path
+        status.rfb_path = None if rfb is None else str(rfb)
+        status.rfb_port = None if display is None else display.rfb_port
+        status.restarts = self._budget.total
+        status.streaming = self._pulse is not None
+        known = self._programs.missing if self._programs is not None else []
+        notes = [*known, *self._sound.missing, *(self._pulse.notes if self._pulse else [])]
+        status.notes = list(dict.fromkeys([*status.notes, *notes]))
+        log.info("%s %s %s", status.phase, status.display, status.detail)
+        self._lines.announce(status)
+
+    def _record(self, display: Display | None) -> None:
+        if self._ending and display is None:
+            with contextlib.suppress(OSError):
+                (self._folder / "desktop.json").unlink(missing_ok=True)
+            return
+        record = Record(
+            desktop_id=self._spec.desktop_id, runtime=str(self._runtime), marker=self._marker
+        )
+        if display is not None:
+            record.number, record.pid = display.number, display.pid
+        with contextlib.suppress(OSError):
+            write_record(self._folder, record)
+
+    def _reap(self) -> None:
+        own = [self._worker, *(self._programs.children if self._programs else [])]
+        pids = {child.pid for child in own if child is not None and child.running}
+        if self._display is not None and self._display.pid is not None:
+            pids.add(self._display.pid)
+        if self._sound.pid is not None:
+            pids.add(self._sound.pid)
+        children.reap_orphans(pids)
+
+
+def _short_folder() -> str:
+    """Where sockets get short paths: their addresses have room for 108 bytes."""
+    candidate = os.environ.get("XDG_RUNTIME_DIR", "")
+    if candidate and len(candidate) < 40 and os.access(candidate, os.W_OK):
+        return candidate
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"  # noqa: S108

@@ -1,0 +1,1 @@
+"""The process that shows a desktop: capture, encoding, input, clipboard, cursor and sound."""

@@ -1,0 +1,43 @@
+"""`python -m earthshine.runner.desktops.worker FOLDER`: shows the display that DISPLAY names."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from earthshine.runner.desktops import x11
+from earthshine.runner.desktops.capture import CaptureError, Tuning
+from earthshine.runner.desktops.worker.process import Worker
+from earthshine.runner.desktops.x11 import DisplayError
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Until the display or the holder goes."""
+    options = ArgumentParser()
+    options.add_argument("folder", type=Path)
+    options.add_argument("--encoder", default="auto")
+    options.add_argument("--preset", default="text")
+    options.add_argument("--frames-per-second", type=int, default=30)
+    chosen = options.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    tuning = Tuning(preset=chosen.preset, frames_per_second=chosen.frames_per_second)
+    try:
+        worker = Worker(chosen.folder, os.environ["DISPLAY"], chosen.encoder, tuning)
+        asyncio.run(worker.run())
+    except (CaptureError, DisplayError) as error:
+        log.warning("%s; %s", error, error.remedy)
+        return 1
+    except x11.connection_errors() as error:
+        log.warning("the display has gone: %s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

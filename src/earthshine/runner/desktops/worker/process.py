@@ -1,0 +1,515 @@
+"""The worker: consumers in, pictures out, input to the display.
+
+Everything happens on one event loop and one X connection, except encoding (the library's threads)
+and exact pictures (`stills`). Input is carried out as it arrives and never waits for pictures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from earthshine.runner.desktops import messages as m
+from earthshine.runner.desktops import resize, x11
+from earthshine.runner.desktops.audio import AudioCapture
+from earthshine.runner.desktops.capture import AccessUnit, CaptureError, Tuning, open_capture
+from earthshine.runner.desktops.clipboard import Clipboard
+from earthshine.runner.desktops.cursor import cursor_shape
+from earthshine.runner.desktops.keyboard import Keyboard, set_layout
+from earthshine.runner.desktops.messages import Box, Message, Pulse, ToWorker, Trouble
+from earthshine.runner.desktops.pointer import Pointer
+from earthshine.runner.desktops.producer import HIGH_WATER, Producer, limited
+from earthshine.runner.desktops.repaint import SettleTracker
+from earthshine.runner.desktops.stream import STREAM_SOCKET
+from earthshine.runner.desktops.worker.lines import Line, Lines
+from earthshine.runner.desktops.worker.screen import ScreenWatch
+from earthshine.runner.desktops.worker.stills import Stills
+from earthshine.runner.desktops.x11 import DisplayError, Rectangle
+from earthshine.runner.holder.place import SOCKET, listen
+
+PULSE_SECONDS: Final = 2.0
+DAMAGE_SECONDS: Final = 0.05
+"""How long damage may stay unread while nothing is encoded."""
+CATCH_UP_SECONDS: Final = 0.1
+"""Between looks at consumers that wait for a key frame."""
+MAX_QUEUED: Final = 90
+"""Encoded frames that may wait for the event loop; then the group of pictures is given up."""
+MAX_STILLS: Final = 8
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Serves the consumers of one display until it, or the holder, goes."""
+
+    def __init__(self, folder: Path, display: str, encoder: str, tuning: Tuning) -> None:
+        """Raises DisplayError, CaptureError."""
+        self._folder = folder
+        self._connection: Any = x11.connect(display)
+        self._screen = ScreenWatch(self._connection)
+        self._keyboard = Keyboard(self._connection)
+        self._pointer = Pointer(self._connection)
+        self._clipboard = Clipboard(self._connection, self._copied)
+        self._stills = Stills(display)
+        self._tuning = tuning
+        self._capture = open_capture(encoder, tuning)
+        self._producer = Producer(self._start_capture, self._stop_capture, self._ask_key)
+        self._audio = AudioCapture(self._heard)
+        self._lines = Lines(self._joined, self._left, self._obey)
+        self._tracker = SettleTracker(*self._screen.size)
+        self._dirty: list[Box] = []
+        self._shape: m.Cursor | None = None
+        self._moved = time.monotonic()
+        self._queued = 0
+        self._stills_under_way = 0
+        self._ended = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._work = asyncio.Event()
+        """There may be damage to read, or a consumer that waits."""
+        self._soiled = asyncio.Event()
+        """There may be something to repaint."""
+        self._pulse_now = asyncio.Event()
+        self._audio_wanted = asyncio.Event()
+        self._notes: list[str] = []
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Until the display or the holder has gone. Raises python-xlib's connection errors."""
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._ended.set)
+        self._screen.on_damage = self._damage_reported
+        self._screen.on_size = self._size_changed
+        self._screen.on_pointer = self._pointer_changed
+        self._screen.on_layout = self._layout_changed
+        self._screen.on_other = self._clipboard.handle
+        descriptor = self._connection.fileno()
+        self._loop.add_reader(descriptor, self._guarded, self._screen.drain)
+        listener = listen(self._folder, STREAM_SOCKET)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._lines.open(listener, self._tasks)
+                background = [
+                    self._tasks.create_task(self._pulse()),
+                    self._tasks.create_task(self._settle()),
+                    self._tasks.create_task(self._look()),
+                    self._tasks.create_task(self._sound()),
+                ]
+                await self._ended.wait()
+                for task in background:
+                    task.cancel()
+                self._lines.close()
+        finally:
+            self._loop.remove_reader(descriptor)
+            self._stop_capture()
+            self._audio.stop()
+            with contextlib.suppress(*x11.connection_errors()):
+                self._keyboard.release_all()
+                self._pointer.release_all()
+            self._stills.close()
+            x11.disconnect(self._connection)
+        if self._failure is not None:
+            raise self._failure
+
+    def _guarded(self, work: Any, *arguments: Any) -> None:
+        """Do something with the X connection; when that is broken, the worker ends."""
+        try:
+            work(*arguments)
+            self._screen.drain()
+        except x11.connection_errors() as error:
+            self._failure = error
+            self._ended.set()
+
+    # --- consumers -------------------------------------------------------------------------------
+
+    def _joined(self, line: Line) -> None:
+        self._tell_size(line)
+        self._guarded(self._welcome, line)
+        self._pulse_now.set()
+
+    def _welcome(self, line: Line) -> None:
+        if line.wants.cursor:
+            if self._shape is None:
+                self._shape = cursor_shape(self._connection)
+            line.tell(self._shape)
+        if line.wants.clipboard:
+            self._clipboard.ask()
+        if line.wants.repaint:
+            self._soil_all()
+        self._consumers_changed()
+        if not line.paused:
+            self._producer.join(line, time.monotonic())
+
+    def _left(self, line: Line) -> None:
+        self._producer.leave(line)
+        if line.wants.control and not any(other.wants.control for other in self._lines):
+            self._guarded(self._release_all)
+        self._consumers_changed()
+        self._pulse_now.set()
+
+    def _release_all(self) -> None:
+        self._keyboard.release_all()
+        self._pointer.release_all()
+
+    def _consumers_changed(self) -> None:
+        """Sound and the drawn pointer are there while somebody wants them."""
+        self._audio_wanted.set()
+        drawn = any(line.wants.video and not line.wants.cursor for line in self._lines)
+        if drawn != self._tuning.pointer_drawn:
+            self._tune(replace(self._tuning, pointer_drawn=drawn))
+            for line in self._lines:
+                self._tell_size(line)
+
+    async def _sound(self) -> None:
+        """Start and stop what is heard, off the loop: the sound server may take its time."""
+        while True:
+            await self._audio_wanted.wait()
+            self._audio_wanted.clear()
+            wanted = any(line.wants.audio for line in self._lines)
+            await asyncio.to_thread(self._audio.start if wanted else self._audio.stop)
+            if wanted and self._audio.problem:
+                self._note(self._audio.problem)
+
+    def _tell_size(self, line: Line) -> None:
+        width, height = self._screen.size
+        line.tell(m.Screen(width=width, height=height, pointer_drawn=self._tuning.pointer_drawn))
+
+    def _tell_all(self, message: Message, wants: str) -> None:
+        for line in self._lines:
+            if getattr(line.wants, wants):
+                line.tell(message)
+
+    # --- pictures --------------------------------------------------------------------------------
+
+    def _start_capture(self) -> None:
+        self._dirty = []
+        try:
+            self._capture.start(*resize.bounded(*self._screen.size), self._encoded)
+        except CaptureError as error:
+            self._note(error.detail)
+            for line in self._lines:
+                line.tell(Trouble(code="capture", detail=error.detail, remedy=error.remedy))
+
+    def _stop_capture(self) -> None:
+        self._capture.stop()
+
+    def _ask_key(self) -> None:
+        self._capture.request_key_frame()
+
+    def _tune(self, tuning: Tuning) -> None:
+        self._tuning = tuning
+        self._capture.tune(tuning)
+
+    def _encoded(self, unit: AccessUnit) -> None:
+        """On the library's thread."""
+        self._queued += 1
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._guarded, self._offer, unit)
+
+    def _offer(self, unit: AccessUnit) -> None:
+        self._queued -= 1
+        if not self._producer.running:
+            return
+        if self._queued > MAX_QUEUED and not unit.key:
+            self._producer.restart()
+            return
+        # Everything drawn before this picture was captured is known once the server has answered.
+        self._take_damage()
+        dirty, self._dirty = self._dirty, []
+        self._producer.offer(unit, dirty, time.monotonic())
+        if self._producer.anybody_waits:
+            self._work.set()
+
+    def _damage_reported(self) -> None:
+        if len(self._lines):
+            self._work.set()
+
+    def _take_damage(self) -> None:
+        places = self._screen.take()
+        if not places:
+            return
+        now = time.monotonic()
+        self._moved = now
+        self._tracker.soil(places, now)
+        self._soiled.set()
+        self._dirty = limited([*self._dirty, *((p.x, p.y, p.width, p.height) for p in places)])
+        self._work.set()
+
+    async def _look(self) -> None:
+        """Damage that no picture told of, and consumers that wait for a key frame."""
+        while True:
+            await asyncio.sleep(
+                CATCH_UP_SECONDS if self._producer.anybody_waits else DAMAGE_SECONDS
+            )
+            if not len(self._lines):
+                self._work.clear()
+                await self._work.wait()
+                continue
+            if self._producer.anybody_waits:
+                self._producer.look(time.monotonic())
+            if self._screen.damaged:
+                self._guarded(self._take_damage)
+            elif not self._producer.anybody_waits:
+                self._work.clear()
+                await self._work.wait()
+
+    async def _settle(self) -> None:
+        """Show what has settled with exact pixels."""
+        while True:
+            wait = self._tracker.due(time.monotonic())
+            if wait is None or not any(line.wants.repaint for line in self._lines):
+                self._soiled.clear()
+                await self._soiled.wait()
+                continue
+            if not self._repainted():  # a consumer that is behind
+                await asyncio.sleep(CATCH_UP_SECONDS)
+                continue
+            if wait > 0:
+                await asyncio.sleep(wait)
+            for place in self._tracker.settled(time.monotonic()):
+                await self._repaint(place)
+
+    def _soil_all(self) -> None:
+        self._tracker.soil_all(time.monotonic())
+        self._soiled.set()
+        self._work.set()
+
+    def _repainted(self) -> list[Line]:
+        return [
+            line
+            for line in self._lines
+            if line.wants.repaint and not line.wants_key and line.backlog() < HIGH_WATER
+        ]
+
+    async def _repaint(self, place: Rectangle) -> None:
+        try:
+            picture = await self._stills.take(place)
+        except x11.protocol_errors():
+            return  # the screen has become smaller
+        except x11.failures() as error:
+            self._failure = error
+            self._ended.set()
+            return
+        # What was drawn meanwhile makes these pixels void: they settle again.
+        self._guarded(self._take_damage)
+        if self._tracker.is_soiled(place):
+            self._tracker.soil([place], time.monotonic())
+            return
+        box = (place.x, place.y, place.width, place.height)
+        receivers = self._repainted()
+        for line in self._lines:
+            if line in receivers:
+                line.tell(m.Repaint(box=box, data=picture))
+            elif line.wants.repaint and not line.paused:
+                self._tracker.soil([place], time.monotonic())
+
+    def _size_changed(self) -> None:
+        width, height = self._screen.size
+        self._tracker = SettleTracker(width, height)
+        self._soil_all()
+        for line in self._lines:
+            self._tell_size(line)
+        self._producer.restart()
+        if self._producer.running:
+            try:
+                self._capture.resize(*resize.bounded(width, height))
+            except CaptureError as error:
+                self._note(error.detail)
+
+    def _pointer_changed(self) -> None:
+        self._shape = None
+        if any(line.wants.cursor for line in self._lines):
+            self._shape = cursor_shape(self._connection)
+            self._tell_all(self._shape, "cursor")
+
+    def _copied(self, mime: str, data: bytes) -> None:
+        kind: Any = mime
+        self._tell_all(m.Clipboard(mime=kind, data=data), "clipboard")
+
+    def _heard(self, pts: int, data: bytes) -> None:
+        """On the library's thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._tell_all, m.Audio(pts=pts, data=data), "audio")
+
+    # --- commands --------------------------------------------------------------------------------
+
+    def _obey(self, line: Line, message: ToWorker) -> None:
+        self._guarded(self._carry_out, line, message)
+
+    def _carry_out(self, line: Line, message: ToWorker) -> None:
+        match message:
+            case m.Pointer():
+                self._pointer.move(message.x, message.y)
+            case m.Key():
+                self._keyboard.key(message.keysym, message.down)
+            case m.Button():
+                self._pointer.button(message.button, message.down)
+            case m.Wheel():
+                self._pointer.wheel(message.vertical, message.horizontal)
+            case m.PointerBy():
+                self._pointer.move_by(message.dx, message.dy)
+            case m.ScanCode():
+                self._keyboard.scan_code(message.code, message.down)
+            case m.Touch():
+                self._pointer.touch(message.finger, message.phase, message.x, message.y)
+            case m.Type():
+                self._keyboard.type(message.text)
+            case m.ReleaseAll():
+                self._release_all()
+            case m.PutClipboard():
+                self._clipboard.put(message.mime, message.data)
+            case _:
+                self._arrange(line, message)
+
+    def _arrange(self, line: Line, message: ToWorker) -> None:
+        match message:
+            case m.Pause():
+                line.paused = True
+                self._producer.leave(line)
+            case m.Continue() if line.paused:
+                line.paused = False
+                self._soil_all()
+                self._producer.join(line, time.monotonic())
+            case m.KeyFrame():
+                line.wants_key = True
+                self._producer.want_key(time.monotonic())
+                self._work.set()
+            case m.Invalidate():
+                self._capture.invalidate_reference(message.frame_id)
+            case m.Tune():
+                self._tune(
+                    replace(
+                        self._tuning,
+                        preset=message.preset or self._tuning.preset,
+                        frames_per_second=message.frames_per_second
+                        or self._tuning.frames_per_second,
+                        bitrate_kbps=self._tuning.bitrate_kbps
+                        if message.bitrate_kbps is None
+                        else message.bitrate_kbps,
+                    )
+                )
+            case m.Resize():
+                self._resize(line, message)
+            case m.Layout():
+                self._begin(self._set_layout(line, message))
+            case m.TakeStill():
+                self._begin_still(line, message)
+
+    def _begin(self, work: Any) -> None:
+        assert self._tasks is not None
+        self._tasks.create_task(work)
+
+    def _resize(self, line: Line, message: m.Resize) -> None:
+        running = self._producer.running
+        if running:
+            self._capture.stop()  # it must not grab beyond a smaller screen
+        try:
+            resize.set_size(self._connection, message.width, message.height)
+        except DisplayError as error:
+            line.tell(Trouble(code="resize", detail=error.detail, remedy=error.remedy))
+        before = self._screen.size
+        self._screen.drain()
+        if running and self._screen.size == before:
+            self._producer.restart()
+            self._start_capture()
+
+    async def _set_layout(self, line: Line, message: m.Layout) -> None:
+        try:
+            await asyncio.to_thread(set_layout, message.layout, message.variant)
+        except DisplayError as error:
+            line.tell(Trouble(code="layout", detail=error.detail, remedy=error.remedy))
+
+    def _layout_changed(self, first: int, count: int) -> None:
+        if not self._keyboard.is_own_change(first, count):
+            self._keyboard.reload()
+
+    def _begin_still(self, line: Line, message: m.TakeStill) -> None:
+        if self._stills_under_way >= MAX_STILLS:
+            line.tell(
+                Trouble(
+                    code="busy",
+                    detail="too many pictures are under way",
+                    request_id=message.request_id,
+                )
+            )
+            return
+        self._stills_under_way += 1
+        self._begin(self._still(line, message))
+
+    async def _still(self, line: Line, message: m.TakeStill) -> None:
+        try:
+            place = Rectangle(*(message.box or (0, 0, *self._screen.size)))
+            inside = place.clipped(*self._screen.size)
+            if inside is None:
+                raise DisplayError("that place is outside the screen")
+            data = await self._stills.take(inside, message.format)
+        except x11.failures() as error:
+            line.tell(Trouble(code="still", detail=str(error), request_id=message.request_id))
+        else:
+            box = (inside.x, inside.y, inside.width, inside.height)
+            line.tell(
+                m.Still(request_id=message.request_id, box=box, format=message.format, data=data)
+            )
+        finally:
+            self._stills_under_way -= 1
+
+    # --- the holder ------------------------------------------------------------------------------
+
+    async def _pulse(self) -> None:
+        """Tell the holder who watches and whether something moves; end when it has gone."""
+        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{handle}/{SOCKET}")
+        except OSError:
+            self._ended.set()
+            return
+        finally:
+            os.close(handle)
+        assert self._tasks is not None
+        gone = self._tasks.create_task(_until_closed(reader))
+        try:
+            while not gone.done():
+                self._guarded(self._beat, writer)
+                self._pulse_now.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PULSE_SECONDS):
+                        await self._pulse_now.wait()
+        finally:
+            gone.cancel()
+            writer.close()
+        self._ended.set()
+
+    def _beat(self, writer: asyncio.StreamWriter) -> None:
+        if self._screen.damaged:
+            self._take_damage()
+        self._clipboard.expire()
+        problem = self._capture.problem()
+        if problem is not None and self._producer.running:
+            log.error("%s", problem)
+            self._producer.restart()
+            self._stop_capture()
+            self._start_capture()
+        viewers = len(self._lines)
+        pulse = Pulse(
+            viewers=viewers,
+            guests=0 if viewers else self._screen.guests(),
+            quiet=time.monotonic() - self._moved,
+            notes=self._notes,
+        )
+        writer.write(m.pack(pulse))
+
+    def _note(self, words: str) -> None:
+        if words not in self._notes:
+            self._notes.append(words)
+
+
+async def _until_closed(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(OSError):
+        while await reader.read(64 * 1024):
+            pass
