@@ -83,6 +83,7 @@ async def run(settings: RunnerSettings) -> None:
     )
     relay = Relay()
     relay.start()
+    wrong: BaseExceptionGroup[RunnerConfigurationError] | None = None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,17 +120,36 @@ async def run(settings: RunnerSettings) -> None:
                 tasks.create_task(home.run()),
                 tasks.create_task(_look_for_agents(catalog, home)),
             ]
-            log.info("runner started", extra={"runner": identity, "pid": os.getpid()})
-            await stop.wait()
-            log.info("runner stops; its agents go on")
+            async with contextlib.AsyncExitStack() as served:
+                if settings.moonlight.enabled:
+                    from earthshine.runner import moonlight  # noqa: PLC0415  few need it
+
+                    desktops = moonlight.serving(
+                        settings.moonlight,
+                        settings.state_dir,
+                        settings.desktop,
+                        lambda _: None,
+                        tasks,
+                    )
+                    try:
+                        await served.enter_async_context(desktops)
+                    except moonlight.MoonlightConfigurationError as error:
+                        raise RunnerConfigurationError(str(error)) from None
+                log.info("runner started", extra={"runner": identity, "pid": os.getpid()})
+                await stop.wait()
+                log.info("runner stops; its agents go on")
             for task in background:
                 task.cancel()
             raise _StopError
     except* _StopError:
         pass
+    except* RunnerConfigurationError as group:
+        wrong = group
     finally:
         keeper.close()
         relay.close()
+    if wrong is not None:
+        raise wrong.exceptions[0]
 
 
 class _StopError(Exception):

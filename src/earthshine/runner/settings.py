@@ -9,6 +9,7 @@ from platformdirs import user_data_path, user_state_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from earthshine.runner.desktops.moonlight_host.configuration import MoonlightSettings
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
 
@@ -37,3 +38,5 @@ class RunnerSettings(BaseSettings):
     """At the limit: give up the oldest output (one `gap` stands for it), or pause the agent."""
     desktop: DesktopSettings = Field(default_factory=DesktopSettings)
     """The desktops of sessions that have one."""
+    moonlight: MoonlightSettings = Field(default_factory=MoonlightSettings)
+    """Whether this runner is a GameStream host."""

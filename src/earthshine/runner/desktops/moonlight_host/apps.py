@@ -29,8 +29,10 @@ class HostApp:
     command: str | None = None
     icon_path: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    desktop: str | None = None
+    """Show the desktop of this session, which lives by itself."""
     parent_session: str | None = None
-    """Show the display of that session instead of an own one."""
+    """Show the display of that GameStream session."""
 
     @property
     def number(self) -> int:

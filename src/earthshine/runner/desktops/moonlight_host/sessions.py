@@ -330,6 +330,7 @@ class Sessions:
             fps=request.fps or DEFAULT_FPS,
             environment=app.environment,
             folder=client.folder or None,
+            desktop=app.desktop,
         )
         self._starting += 1
         try:

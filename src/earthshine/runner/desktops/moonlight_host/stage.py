@@ -115,7 +115,9 @@ class StageRequest:
     fps: int
     environment: dict[str, str] = field(default_factory=dict)
     folder: str | None = None
-    """Working folder of the command."""
+    """Name of the folder that keeps this client's files, if its person chose one."""
+    desktop: str | None = None
+    """Show the desktop of this session, which lives by itself, instead of a new one."""
 
 
 class Stage(Protocol):
