@@ -11,6 +11,7 @@ import json
 import secrets
 import statistics
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Show:
 
 
 async def stream(host: GameHost, wanted: dict[str, Any]) -> dict[str, Any]:
+    begun = time.monotonic()
     width, height = wanted.get("size", (640, 360))
     fps, codec = wanted.get("fps", 30), Codec[wanted.get("codec", "H264")]
     request = LaunchRequest(
@@ -75,9 +77,12 @@ async def stream(host: GameHost, wanted: dict[str, Any]) -> dict[str, Any]:
 
     decoder = VideoDecoder(codec, show.picture, failed)
     blocks = []
+    first: list[float] = []
 
     def frame(frame: Any) -> None:
         blocks.append(len(frame.data))
+        if not first:
+            first.append((time.monotonic() - begun) * 1000)
         decoder.put(frame)
 
     enough = True
@@ -96,6 +101,8 @@ async def stream(host: GameHost, wanted: dict[str, Any]) -> dict[str, Any]:
         await host.cancel()
     return {
         "enough": enough,
+        "resumed": started.resumed,
+        "first_frame_ms": round(first[0], 1) if first else None,
         "pictures": len(show.clocks),
         "unreadable": show.clocks.count(None),
         "in_order": [c for c in show.clocks if c is not None]

@@ -49,8 +49,9 @@ async def test_ports_that_are_taken_are_named(tmp_path: Path) -> None:
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
     settings = MoonlightSettings(base_port=port, max_hosts=1)
     with pytest.raises(ExceptionGroup) as group:
-        async with asyncio.TaskGroup() as tasks, moonlight.serving(
-            settings, tmp_path, DesktopSettings(), lambda _: None, tasks
+        async with (
+            asyncio.TaskGroup() as tasks,
+            moonlight.serving(settings, tmp_path, DesktopSettings(), lambda _: None, tasks),
         ):
             pass
     found = group.group_contains(
