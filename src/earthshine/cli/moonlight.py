@@ -1,4 +1,4 @@
-"""`earthshine moonlight pair|list|stream|quit`: a GameStream client without a window."""
+"""`earthshine moonlight`: a GameStream client without a window, and who may come to our host."""
 
 from __future__ import annotations
 
@@ -116,6 +116,45 @@ def pair(*, host: tuple[str, int], pin: str | None, folder: Path | None, as_json
             click.echo(f"paired with {name}")
 
     _run(work())
+
+
+@moonlight.command()
+@click.argument("pin", required=False)
+@click.option("--client", help="Address of the client, when several wait.")
+@click.option(
+    "--socket",
+    "path",
+    type=click.Path(path_type=Path),
+    help="The host's API [this machine's runner's].",
+)
+@json_option
+def accept(*, pin: str | None, client: str | None, path: Path | None, as_json: bool) -> None:
+    """Let a client in that waits at this machine's own host: type the PIN that it shows.
+
+    Without PIN this lists who waits.
+    """
+    from earthshine.runner.desktops.wolf.client import WolfClient, WolfError
+
+    where = path or _own_socket()
+
+    async def work() -> None:
+        async with WolfClient(where) as wolf:
+            waiting = [one for one in await wolf.pending_pairs() if client in (None, one.client_ip)]
+            if pin is None:
+                rows = [{"client": one.client_ip} for one in waiting]
+                text = "\n".join(one.client_ip for one in waiting) or "nobody waits"
+                click.echo(json.dumps(rows) if as_json else text)
+                return
+            if len(waiting) != 1:
+                words = "nobody waits for a PIN" if not waiting else "several clients wait"
+                fail(f"{words}: start pairing at the client, or name it with --client")
+            await wolf.pair(waiting[0].pair_secret, pin)
+            click.echo(json.dumps({"accepted": waiting[0].client_ip}) if as_json else "accepted")
+
+    try:
+        asyncio.run(work())
+    except WolfError as error:
+        _end(error, EXIT_UNAVAILABLE if error.status == 0 else 1)
 
 
 @moonlight.command(name="list")
@@ -322,6 +361,15 @@ async def _until_over(
             )
         last_bytes, last_frames = figures.video_bytes, figures.frames
     return None
+
+
+def _own_socket() -> Path:
+    from earthshine.cli import configuration
+    from earthshine.runner.moonlight import WOLF_SOCKET
+    from earthshine.runner.settings import RunnerSettings
+
+    settings = configuration.load(RunnerSettings, "runner", {})
+    return settings.moonlight.wolf_socket or settings.state_dir / "moonlight" / WOLF_SOCKET
 
 
 def _size(text: str) -> tuple[int, int]:
