@@ -431,6 +431,7 @@ async def serve(arguments: dict[str, Any]) -> None:
     from earthshine.runner.desktops.moonlight_host.apps import HostApp
     from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
     from earthshine.runner.desktops.moonlight_host.settings import HostSettings
+    from earthshine.runner.desktops.wolf.server import WolfServer
 
     provider = PatternProvider(
         codecs=frozenset(Codec[name] for name in arguments.get("codecs", ["H264"])),
@@ -447,7 +448,12 @@ async def serve(arguments: dict[str, Any]) -> None:
     )
     apps = [HostApp("7", "Pattern", "pattern"), HostApp("8", "Other", "other")]
     apps += [HostApp("9", "Noise", "noise")] if arguments.get("noise") else []
-    async with MoonlightHost(settings, provider, apps) as host:
+    async with (
+        MoonlightHost(settings, provider, apps) as host,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        if "wolf" in arguments:
+            await stack.enter_async_context(WolfServer(host, Path(arguments["wolf"])))
         Path(arguments["ready_file"]).write_text(str(host.base_port))
         pin = arguments.get("pin")
         listener_woke = asyncio.Event()

@@ -68,7 +68,7 @@ class DesktopSound:
 async def _read(desktop: Desktop, recoder: Recoder) -> None:
     wants = Watch(video=False, repaint=False, cursor=False, audio=True)
     while True:
-        with contextlib.suppress(StreamGoneError):
+        with contextlib.suppress(StreamGoneError, OSError):
             async with desktop.stream(wants) as stream:
                 async for message in stream:
                     if isinstance(message, Audio):
@@ -104,6 +104,12 @@ class Recoder:
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._recode()
+        except Exception:
+            log.exception("a desktop's sound cannot be sent")
+
+    def _recode(self) -> None:
         import av  # noqa: PLC0415  an optional part
 
         decoder: Any = av.CodecContext.create("libopus", "r")

@@ -143,8 +143,10 @@ class DesktopProducer:
                     stream.tell(self._tuning)
                     stream.tell(messages.KeyFrame())
                     await self._hand_on(stream, time.monotonic_ns() // 1000)
-            except StreamGoneError as error:
+            except (StreamGoneError, OSError) as error:
                 log.info("the desktop's stream is interrupted: %s", error)
+            except Exception:
+                log.exception("the desktop's stream cannot be handed on")
             finally:
                 self._stream = None
             await asyncio.sleep(RETRY_SECONDS)
@@ -262,7 +264,7 @@ class DesktopInput:
     async def _read(self) -> None:
         wants = Watch(control=True, video=False, repaint=False, cursor=False)
         while True:
-            with contextlib.suppress(StreamGoneError):
+            with contextlib.suppress(StreamGoneError, OSError):
                 async with self._desktop.stream(wants) as stream:
                     self._stream = stream
                     async for message in stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ MAX_PIN_DIGITS: Final = 16
 MAX_NAME: Final = 256
 PIN_TRIES_PER_SECOND: Final = 0.1
 PIN_TRIES_AT_ONCE: Final = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -181,7 +184,10 @@ class Lobbies:
             await self.stop(lobby)
 
     async def _watch(self, lobby: Lobby) -> None:
-        await lobby.stage.ended()
+        try:
+            await lobby.stage.ended()
+        except Exception:
+            log.exception("a lobby failed", extra={"lobby": lobby.id})
         lobby.watcher = None  # `stop` must not cancel the task that calls it
         await self.stop(lobby)
 

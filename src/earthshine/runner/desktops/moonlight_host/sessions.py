@@ -465,9 +465,16 @@ class Sessions:
         self._lookup.remove(connection)
         self._sessions_of.pop(connection, None)
         self._close_door(connection)
-        self._tasks.create_task(asyncio.to_thread(connection.close))
+        self._tasks.create_task(self._hush(connection))
         if session.state is not State.WAITING:
             self._events.say(events.SESSION_PAUSED, session_id=session.id)
+
+    @staticmethod
+    async def _hush(connection: Connection) -> None:
+        try:
+            await asyncio.to_thread(connection.close)
+        except Exception:
+            log.exception("a stream did not end well")
 
     def _close_door(self, connection: Connection) -> None:
         door = self._plain.pop(connection, None)
@@ -493,7 +500,7 @@ class Sessions:
             if task is not current:
                 task.cancel()
         if connection is not None:
-            await asyncio.to_thread(connection.close)
+            await self._hush(connection)
         await session.stage.close()
         if lobby is not None and self.lobbies is not None:
             await self.lobbies.stop_if_deserted(lobby)

@@ -263,6 +263,8 @@ class WolfService:
             log.info("a program of a session ended", extra={"code": code, "session": session.id})
         except StageError as error:
             log.warning("a program of a session did not start: %s", error)
+        except Exception:
+            log.exception("a program of a session failed")
         if stop:
             # Ending the session ends its tasks; this one has to finish that.
             current = asyncio.current_task()

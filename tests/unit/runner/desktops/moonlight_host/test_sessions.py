@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -36,10 +37,15 @@ from earthshine.protocols.moonlight.input import (
     Tool,
     Touched,
 )
+from earthshine.protocols.moonlight.launch import LaunchRequest
 from earthshine.protocols.moonlight.sdp import Codec, Encryption
+from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
+from earthshine.runner.desktops.moonlight_host.settings import HostSettings
 from earthshine.runner.desktops.moonlight_host.stage import AccessUnit
 from earthshine.runner.desktops.moonlight_host.states import State
 from tests.moonlight_guests import Guest
+from tests.unit.runner.desktops.moonlight_host.conftest import APPS
+from tests.world import free_port
 
 RESUMED_MS = 300
 
@@ -170,10 +176,6 @@ async def test_launching_what_runs_is_a_resume(guest, provider):
     await guest.start()
     session = guest.session
     info = await guest.game.info()
-    from dataclasses import replace
-
-    from earthshine.protocols.moonlight.launch import LaunchRequest
-
     keys = guest.game.fresh_keys()
     forgetful = replace(info, busy=False, current_app=0)
     started = await guest.game.start(LaunchRequest(keys, app_id=7, core_version=1), forgetful)
@@ -184,10 +186,6 @@ async def test_launching_what_runs_is_a_resume(guest, provider):
 
 
 async def test_nothing_to_resume_and_no_such_app_are_refused(guest):
-    from dataclasses import replace
-
-    from earthshine.protocols.moonlight.launch import LaunchRequest
-
     info = await guest.game.info()
     wanted = LaunchRequest(guest.game.fresh_keys(), app_id=7)
     with pytest.raises(AnswerRefusedError, match="no session"):
@@ -335,11 +333,6 @@ async def test_a_lost_frame_is_answered_by_one_that_avoids_it(guest, provider, e
 
 
 async def test_a_client_that_never_comes_leaves_a_paused_session(tmp_path, provider, eventually):
-    from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
-    from earthshine.runner.desktops.moonlight_host.settings import HostSettings
-    from tests.unit.runner.desktops.moonlight_host.conftest import APPS
-    from tests.world import free_port
-
     settings = HostSettings(tmp_path, base_port=free_port(), handshake_wait=0.1)
     async with MoonlightHost(settings, provider, APPS) as host:
         guest = Guest(host)
@@ -350,3 +343,26 @@ async def test_a_client_that_never_comes_leaves_a_paused_session(tmp_path, provi
         await eventually(lambda: session.state is State.PAUSED)
         assert session.connection is None
         assert len(provider.stages) == 1
+
+
+async def test_a_host_that_insists_on_encryption(tmp_path, provider):
+    settings = HostSettings(tmp_path, base_port=free_port(), require_encryption=True)
+    async with MoonlightHost(settings, provider, APPS) as host:
+        guest = Guest(host)
+        guest.trust()
+        with pytest.raises(AnswerRefusedError, match="encrypt"):
+            await guest.start(core_version=0)
+        assert provider.stages == []
+        watching = await guest.watch()  # asks for none, and is told to
+        assert watching.stream.setup.announce.encryption is Encryption.ALL
+        await watching.leave()
+
+
+async def test_plain_rtsp_has_a_port_per_session_and_gives_it_back(guest, host, eventually):
+    started = await guest.start(core_version=0)
+    assert not started.url.encrypted
+    assert started.url.port in range(host.base_port + 22, host.base_port + 38)
+    watching = await guest.watch(started)
+    ports = host.sessions._wires.plain_ports
+    await eventually(lambda: not ports._taken)
+    await watching.leave()
