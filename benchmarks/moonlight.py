@@ -123,10 +123,10 @@ def _real_client(root: Path, host: HostProcess, rounds: int) -> dict[str, Any] |
 
 def table(found: dict[str, Any]) -> str:
     """For people."""
+    head = f"{'stream':36} {'enc':>4} {'delay p50/p95':>14} {'Mbit/s':>7} {'frames':>7} {'lost':>5}"
     lines = [
         "GameStream, host and own client on one machine",
-        f"{'stream':36} {'enc':>4} {'delay p50/p95':>14} {'Mbit/s':>7} {'frames':>7} {'lost':>5} "
-        f"{'RTT ms':>7} {'cores':>6}",
+        f"{head} {'RTT ms':>7} {'cores':>6}",
     ]
     for row in found["streams"]:
         delay = f"{row['delay_p50_ms']:.0f} / {row['delay_p95_ms']:.0f} ms"

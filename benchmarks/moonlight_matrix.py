@@ -43,10 +43,10 @@ def table(found: dict[str, Any]) -> str:
     groups: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
     for row in found["cases"]:
         groups[row["codec"], row["blocks"], row["network"]].append(row)
+    head = f"{'codec':6} {'blocks':>6} {'network':10} {'right':>7} {'pictures':>9} {'lost':>5}"
     lines = [
         "GameStream matrix: {encryption none, control, all} x {plain, encrypted RTSP} in each row",
-        f"{'codec':6} {'blocks':>6} {'network':10} {'right':>7} {'pictures':>9} {'lost':>5} "
-        f"{'recovered':>10} {'IDR asked':>10} {'delay':>7}",
+        f"{head} {'recovered':>10} {'IDR asked':>10} {'delay':>7}",
     ]
     order = list(NETWORKS)
     for key in sorted(groups, key=lambda key: (key[0], key[1], order.index(key[2]))):

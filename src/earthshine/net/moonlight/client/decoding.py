@@ -20,7 +20,9 @@ MAX_QUEUED: Final = 60
 """Frames waiting to be decoded: a second; then the decoder is too slow and begins anew."""
 SAMPLE_RATE: Final = 48_000
 _NAMES: Final = {Codec.H264: "h264", Codec.HEVC: "hevc", Codec.AV1: "libdav1d"}
-_MAPPING_FAMILY: Final = {1: 0, 2: 0}
+# Where FL FR C LFE BL BR SL SR lie in the order of Vorbis, which the head prescribes (RFC 7845
+# section 5.1.1.2).
+_VORBIS: Final = {6: (0, 2, 1, 5, 3, 4), 8: (0, 2, 1, 7, 5, 6, 3, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class VideoDecoder:
 
 
 class AudioDecoder:
-    """Opus packets into samples: float32, planar, (channels, samples)."""
+    """Opus packets into samples: float32, (samples, channels), in the order of the layout."""
 
     def __init__(self, layout: OpusLayout) -> None:
         """Raises ConnectionFailedError without PyAV."""
@@ -113,6 +115,7 @@ class AudioDecoder:
         self._context = av.CodecContext.create("libopus", "r")
         self._context.sample_rate = SAMPLE_RATE
         self._context.extradata = _opus_head(layout)
+        self._channels = layout.channels
 
     def decode(self, opus: bytes) -> list[Any]:
         """Arrays of samples; empty for a packet that cannot be decoded."""
@@ -120,13 +123,24 @@ class AudioDecoder:
             frames = self._context.decode(self._av.Packet(opus))
         except self._av.FFmpegError:
             return []
-        return [frame.to_ndarray() for frame in frames]
+        return [self._shaped(frame) for frame in frames]
+
+    def _shaped(self, frame: Any) -> Any:
+        samples = frame.to_ndarray()
+        if samples.shape[0] > 1:  # one row per channel
+            return samples.T
+        shaped = samples.reshape(-1, self._channels)
+        return shaped / 32768 if shaped.dtype.kind == "i" else shaped
 
 
 def _opus_head(layout: OpusLayout) -> bytes:
     """RFC 7845 section 5.1."""
-    family = _MAPPING_FAMILY.get(layout.channels, 255)
+    order = _VORBIS.get(layout.channels)
+    family = 0 if order is None else 1
     head = b"OpusHead" + struct.pack("<BBHIHB", 1, layout.channels, 0, SAMPLE_RATE, 0, family)
-    if family:
-        head += bytes([layout.streams, layout.coupled, *layout.mapping])
+    if order is not None:
+        mapping = bytearray(layout.channels)
+        for place, entry in zip(order, layout.mapping, strict=True):
+            mapping[place] = entry
+        head += bytes([layout.streams, layout.coupled]) + mapping
     return head

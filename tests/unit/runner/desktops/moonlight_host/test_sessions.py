@@ -6,8 +6,10 @@ import asyncio
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from earthshine.net.moonlight.client.decoding import AudioDecoder
 from earthshine.net.moonlight.client.host import OtherAppError
 from earthshine.protocols.moonlight import control
 from earthshine.protocols.moonlight.answers import AnswerRefusedError
@@ -38,16 +40,23 @@ from earthshine.protocols.moonlight.input import (
     Touched,
 )
 from earthshine.protocols.moonlight.launch import LaunchRequest
-from earthshine.protocols.moonlight.sdp import Codec, Encryption
+from earthshine.protocols.moonlight.sdp import (
+    STEREO_LAYOUT,
+    SURROUND_51_LAYOUT,
+    Codec,
+    Encryption,
+)
 from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
 from earthshine.runner.desktops.moonlight_host.settings import HostSettings
 from earthshine.runner.desktops.moonlight_host.stage import AccessUnit
 from earthshine.runner.desktops.moonlight_host.states import State
-from tests.moonlight_guests import Guest
+from tests.moonlight_guests import WISHES, Guest
 from tests.unit.runner.desktops.moonlight_host.conftest import APPS
 from tests.world import free_port
 
 RESUMED_MS = 300
+LFE = 3
+"""Opus gives it the lowest frequencies only."""
 
 EVERY_INPUT = [
     KeyEvent(0x41, down=True),
@@ -295,12 +304,29 @@ async def test_one_encoder_feeds_all_who_watch_the_same_codec(guest, provider):
     await watching.leave()
 
 
-async def test_sound_arrives(guest, provider, eventually):
+@pytest.mark.parametrize("layout", [STEREO_LAYOUT, SURROUND_51_LAYOUT])
+@pytest.mark.parametrize("encryption", [Encryption.NONE, Encryption.ALL])
+async def test_each_channel_of_the_sound_arrives_where_it_belongs(
+    guest, provider, eventually, layout, encryption
+):
     provider.sound = True
-    watching = await guest.watch()
-    await eventually(lambda: len(watching.audio) > 20)
+    mask = 0x3 if layout.channels == 2 else 0x3F
+    wishes = replace(WISHES, channels=layout.channels, channel_mask=mask, encryption=encryption)
+    watching = await guest.watch(await guest.start(), wishes)
+    setup = watching.stream.setup
+    offered = setup.offer.layout(layout.channels, high_quality=False)
+    assert offered == layout
+    await eventually(lambda: len(watching.audio) > 80)
     assert None not in watching.audio
-    assert {len(packet) for packet in watching.audio} == {60}
+    assert len({len(packet) for packet in watching.audio}) == 1
+    decoder = AudioDecoder(offered)
+    heard = np.concatenate([one for opus in watching.audio for one in decoder.decode(opus)])
+    assert heard.shape[1] == layout.channels
+    settled = heard[4800:]
+    for channel in {*range(layout.channels)} - {LFE}:
+        spectrum = np.abs(np.fft.rfft(settled[:, channel]))
+        loudest = float(np.argmax(spectrum)) * 48_000 / len(settled)
+        assert loudest == pytest.approx(440 + 110 * channel, abs=15), channel
     await watching.leave()
 
 
