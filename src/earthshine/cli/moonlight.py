@@ -89,7 +89,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def moonlight() -> None:
     """Be a Moonlight client: pair with a GameStream host, start an app on it, measure the stream.
 
-    Works with Earthshine's own host, Sunshine and Wolf.
+    Speaks what Sunshine and Wolf speak; proved against Earthshine's own host so far.
     """
 
 
