@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
 try:
-    from Xlib import X, display, error
+    from Xlib import X, display, error, protocol
     from Xlib.ext import damage, randr, res, xfixes, xtest
     from Xlib.protocol import rq, structs
 except ImportError as absent:  # the extra `desktop` is not installed
@@ -20,6 +21,7 @@ except ImportError as absent:  # the extra `desktop` is not installed
 else:
     _MISSING = None
 
+_CONNECTING: Final = threading.Lock()
 INSTALL: Final = "install the extra: pip install 'earthshine[desktop]'"
 MAX_RECTANGLES: Final = 256
 """Rectangles of one region that are told apart; more are told as their bounding box."""
@@ -67,15 +69,31 @@ def connect(name: str, authority: str | None = None) -> Any:
     if authority is not None:
         os.environ["XAUTHORITY"] = authority
     try:
-        connection = display.Display(name)
+        with _CONNECTING:
+            connection = display.Display(name)
+            _separate(connection.display)
     except (error.DisplayError, error.XauthError, OSError, AssertionError) as problem:
         raise DisplayError(f"the display {name} does not answer: {problem}") from None
-    # Some extensions' errors are no XError in python-xlib, and it stumbles over them.
-    classes = connection.display.error_classes
-    for code, kind in list(classes.items()):
-        if not issubclass(kind, error.XError):
-            classes[code] = error.XError
     return connection
+
+
+def _separate(connection: Any) -> None:
+    """Give a connection its own tables of events and errors.
+
+    python-xlib keeps them for all connections at once, although each server numbers its extensions
+    as it likes: with two servers in one process they overwrite each other. And it stumbles over
+    the errors of extensions that are no XError in it.
+    """
+    connection.event_classes = connection.event_classes.copy()
+    connection.error_classes = {
+        code: kind if issubclass(kind, error.XError) else error.XError
+        for code, kind in connection.error_classes.items()
+    }
+    connection.extension_major_opcodes = connection.extension_major_opcodes.copy()
+    shared = protocol.display.Display
+    shared.extension_major_opcodes = {}
+    shared.event_classes = protocol.event.event_class.copy()
+    shared.error_classes = error.xerror_class.copy()
 
 
 def disconnect(connection: Any) -> None:

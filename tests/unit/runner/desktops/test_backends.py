@@ -112,6 +112,25 @@ async def test_a_taken_number_gives_way_to_a_free_one(open_display: Opener, tmp_
     assert second.number != first.number
 
 
+async def test_servers_that_number_their_extensions_differently(
+    open_display: Opener, connect: Callable[[Display], Any], tmp_path: Path
+) -> None:
+    displays = [await open_display("xvfb"), await open_display("tigervnc", runtime=tmp_path)]
+    watches = []
+    for display in displays * 2:
+        connection = connect(display)
+        watches.append((connection, x11.DamageWatch(connection)))
+    for connection, watch in watches:
+        connection.screen().root.clear_area(0, 0, 10, 10)
+        watch.take()
+        root = connection.screen().root
+        root.fill_rectangle(root.create_gc(foreground=123), 5, 6, 20, 30)
+        assert x11.Rectangle(5, 6, 20, 30) in watch.take()
+        while connection.pending_events():
+            kinds = {type(connection.next_event()).__name__}
+            assert kinds == {"DamageNotify"}
+
+
 async def test_a_server_that_cannot_start_says_why(open_display: Opener) -> None:
     with pytest.raises(DisplayError, match="Xvfb did not start") as failure:
         await open_display("xvfb", programs={"xvfb": "/bin/false"})

@@ -57,13 +57,19 @@ class Watcher:
 
 
 @pytest.fixture
-def keyboard(display: Display, connect: Callable[[Display], Any]) -> Keyboard:
-    return Keyboard(connect(display))
+def connection(display: Display, connect: Callable[[Display], Any]) -> Any:
+    """One for both ends: the server answers in the order in which it was asked."""
+    return connect(display)
 
 
 @pytest.fixture
-def watcher(display: Display, connect: Callable[[Display], Any]) -> Watcher:
-    return Watcher(connect(display))
+def keyboard(connection: Any) -> Keyboard:
+    return Keyboard(connection)
+
+
+@pytest.fixture
+def watcher(connection: Any) -> Watcher:
+    return Watcher(connection)
 
 
 @asynccontextmanager

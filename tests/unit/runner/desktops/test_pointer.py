@@ -41,13 +41,19 @@ class Watcher:
 
 
 @pytest.fixture
-def pointer(display: Display, connect: Callable[[Display], Any]) -> Pointer:
-    return Pointer(connect(display))
+def connection(display: Display, connect: Callable[[Display], Any]) -> Any:
+    """One for both ends: the server answers in the order in which it was asked."""
+    return connect(display)
 
 
 @pytest.fixture
-def watcher(display: Display, connect: Callable[[Display], Any]) -> Watcher:
-    return Watcher(connect(display))
+def pointer(connection: Any) -> Pointer:
+    return Pointer(connection)
+
+
+@pytest.fixture
+def watcher(connection: Any) -> Watcher:
+    return Watcher(connection)
 
 
 async def test_it_moves_to_places_and_by_distances(pointer: Pointer, watcher: Watcher) -> None:
