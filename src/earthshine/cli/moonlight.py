@@ -365,7 +365,7 @@ async def _until_over(
 
 def _own_socket() -> Path:
     from earthshine.cli import configuration
-    from earthshine.runner.moonlight import WOLF_SOCKET
+    from earthshine.runner.desktops.moonlight_host.configuration import WOLF_SOCKET
     from earthshine.runner.settings import RunnerSettings
 
     settings = configuration.load(RunnerSettings, "runner", {})

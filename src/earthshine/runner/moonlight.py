@@ -8,12 +8,11 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
 
 from earthshine.net.moonlight.identities import IdentityError
 from earthshine.runner.desktops.keeper import Desktop
 from earthshine.runner.desktops.moonlight_host.apps import AppError, HostApp
-from earthshine.runner.desktops.moonlight_host.configuration import MoonlightSettings
+from earthshine.runner.desktops.moonlight_host.configuration import WOLF_SOCKET, MoonlightSettings
 from earthshine.runner.desktops.moonlight_host.desktop_stage import DesktopProvider
 from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
 from earthshine.runner.desktops.moonlight_host.pairings import PairingsError
@@ -22,7 +21,6 @@ from earthshine.runner.desktops.moonlight_host.settings import HostSettings
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.desktops.wolf.server import WolfServer, WolfSocketError
 
-WOLF_SOCKET: Final = "wolf.sock"
 log = logging.getLogger(__name__)
 
 

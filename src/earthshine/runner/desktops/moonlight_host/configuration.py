@@ -12,6 +12,8 @@ from earthshine.protocols.moonlight.query import HTTP_PORT
 from earthshine.runner.desktops.moonlight_host.ports import HIGHEST_BASE, LOWEST_BASE
 
 MAX_APPS: Final = 256
+WOLF_SOCKET: Final = "wolf.sock"
+"""In the host's folder of the runner's state."""
 
 
 class MoonlightApp(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -108,14 +109,16 @@ async def test_the_picture_is_the_displays(host, eventually):
     assert max(ages) < TOO_LATE
     await eventually(lambda: len(watching.audio) > 40)
     assert {len(packet) for packet in watching.audio if packet} == {60}
-    await watching.leave()
-    await eventually(lambda: guest.session.state is State.PAUSED)
     program = psutil.Process(guest.session.stage._program.pid)
-    begun = time.monotonic()
-    again = await guest.watch(await guest.start(7), WISHES)
-    took = (time.monotonic() - begun) * 1000
-    assert again.frames[0].idr
-    assert took < RESUMED_MS
+    again, took = watching, []
+    for _ in range(5):
+        await again.leave()
+        await eventually(lambda: guest.session.state is State.PAUSED)
+        begun = time.monotonic()
+        again = await guest.watch(await guest.start(7), WISHES)
+        took.append((time.monotonic() - begun) * 1000)
+        assert again.frames[0].idr
+    assert statistics.median(took) < RESUMED_MS, took
     assert program.is_running()
     # Another size is followed while the application goes on.
     await again.leave()

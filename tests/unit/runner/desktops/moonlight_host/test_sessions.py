@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from dataclasses import replace
 
@@ -111,16 +112,19 @@ async def test_leaving_pauses_and_the_producer_stays(guest, provider, eventually
 
 
 async def test_resume_gives_an_idr_first_and_soon(guest, provider, eventually):
-    await (await guest.watch()).leave()
-    await eventually(lambda: guest.session.state is State.PAUSED)
-    begun = time.monotonic()
-    started = await guest.start()
-    assert started.resumed
-    watching = await guest.watch(started)
-    took = (time.monotonic() - begun) * 1000
-    assert watching.frames[0].idr
-    assert watching.frames[0].number == 1
-    assert took < RESUMED_MS
+    watching = await guest.watch()
+    took = []
+    for _ in range(5):  # the median: other tests may have the machine at the moment
+        await watching.leave()
+        await eventually(lambda: guest.session.state is State.PAUSED)
+        begun = time.monotonic()
+        started = await guest.start()
+        assert started.resumed
+        watching = await guest.watch(started)
+        took.append((time.monotonic() - begun) * 1000)
+        assert watching.frames[0].idr
+        assert watching.frames[0].number == 1
+    assert statistics.median(took) < RESUMED_MS, took
     assert provider.started == 1
     await watching.leave()
 
