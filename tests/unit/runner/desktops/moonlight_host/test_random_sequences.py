@@ -164,8 +164,9 @@ class Game:
                 assert session.state in (State.STREAMING, State.PAUSED), self.log
             else:
                 assert session.state is player.expected, (self.log, session.state)
-        sessions = len(self.host.sessions.all)
-        assert len(self.provider.stages) == sessions + len(self.host.lobbies.all), self.log
+        # A stage closes a moment after its session has gone.
+        alive = len(self.host.sessions.all) + len(self.host.lobbies.all)
+        await until(lambda: len(self.provider.stages) == alive)
 
     async def clear_up(self) -> None:
         for player in self.players:
