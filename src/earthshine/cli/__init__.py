@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "pair": ("earthshine.cli.pair", "pair"),
     "session": ("earthshine.cli.session", "session"),
     "audit": ("earthshine.cli.audit", "audit"),
+    "moonlight": ("earthshine.cli.moonlight", "moonlight"),
     "sign-in": ("earthshine.cli.sign_in", "sign_in"),
     "login": ("earthshine.cli.login", "login"),
     "logout": ("earthshine.cli.login", "logout"),

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from earthshine.net.relay import Relay
@@ -79,6 +79,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
 
     relay = Relay()
     relay.start()
+    wrong: BaseExceptionGroup[RunnerConfigurationError] | None = None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,17 +138,41 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
             ]
             if who.device is not None:
                 background.append(tasks.create_task(who.device.keep_fresh()))
-            log.info("runner started", extra={"runner": who.runner_id, "pid": os.getpid()})
-            await stop.wait()
-            log.info("runner stops; its agents go on")
+            async with _moonlight(settings, tasks):
+                log.info("runner started", extra={"runner": who.runner_id, "pid": os.getpid()})
+                await stop.wait()
+                log.info("runner stops; its agents go on")
             for task in background:
                 task.cancel()
             raise _StopError
     except* _StopError:
         pass
+    except* RunnerConfigurationError as group:
+        wrong = group
     finally:
         keeper.close()
         relay.close()
+    if wrong is not None:
+        raise wrong.exceptions[0]
+
+
+@contextlib.asynccontextmanager
+async def _moonlight(settings: RunnerSettings, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+    """The GameStream host, where it is switched on. Raises RunnerConfigurationError."""
+    if not settings.moonlight.enabled:
+        yield
+        return
+    from earthshine.runner import moonlight  # noqa: PLC0415  few need it
+
+    async with contextlib.AsyncExitStack() as served:
+        serving = moonlight.serving(
+            settings.moonlight, settings.state_dir, settings.desktop, lambda _: None, tasks
+        )
+        try:
+            await served.enter_async_context(serving)
+        except moonlight.MoonlightConfigurationError as error:
+            raise RunnerConfigurationError(str(error)) from None
+        yield
 
 
 class _StopError(Exception):

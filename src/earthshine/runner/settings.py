@@ -9,6 +9,7 @@ from platformdirs import user_config_path, user_data_path, user_state_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from earthshine.runner.desktops.moonlight_host.configuration import MoonlightSettings
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
 
@@ -55,3 +56,5 @@ class RunnerSettings(BaseSettings):
     """Take the values of secrets out of what agents print, before it is stored anywhere."""
     desktop: DesktopSettings = Field(default_factory=DesktopSettings)
     """The desktops of sessions that have one."""
+    moonlight: MoonlightSettings = Field(default_factory=MoonlightSettings)
+    """Whether this runner is a GameStream host."""

@@ -1,0 +1,1 @@
+"""Thin asyncio drivers for `earthshine.protocols.moonlight`, in both roles."""

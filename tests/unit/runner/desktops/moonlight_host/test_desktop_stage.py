@@ -1,0 +1,172 @@
+"""Our own client sees and uses a real display of this runner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from earthshine.protocols.moonlight.handshake import Wishes
+from earthshine.protocols.moonlight.input import (
+    KeyEvent,
+    MousePlaced,
+    TextTyped,
+)
+from earthshine.runner.desktops.moonlight_host.apps import HostApp
+from earthshine.runner.desktops.moonlight_host.desktop_stage import KEEP_SECONDS, DesktopProvider
+from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
+from earthshine.runner.desktops.moonlight_host.settings import HostSettings
+from earthshine.runner.desktops.moonlight_host.states import State
+from earthshine.runner.desktops.settings import DesktopSettings
+from tests.moonlight_guests import Guest
+from tests.unit.runner.desktops import barcode
+from tests.world import free_port
+
+pytestmark = pytest.mark.serial
+SHIFT, KEY_H, KEY_I, ENTER = 0x10, 0x48, 0x49, 0x0D  # Windows' codes
+WISHES = Wishes(640, 480, 30, 6000)
+TOO_LATE = 1500
+RESUMED_MS = 300
+
+
+class _DoneError(Exception):
+    """Ends the runner's task group."""
+
+
+@pytest.fixture
+async def host(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[MoonlightHost]:
+    runtime = Path(tempfile.mkdtemp(prefix="earthshine-test-", dir="/tmp"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    line = f"{sys.executable} {barcode.__file__} 20 100000"
+    script = f'touch {tmp_path}/reads; read line; echo "$line" > {tmp_path}/typed'
+    typed = f"xterm -geometry 80x20+0+0 -e sh -c '{script}'"
+    apps = [HostApp("7", "Clock", line), HostApp("8", "Terminal", typed)]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            settings = DesktopSettings(width=800, height=600)
+            provider = DesktopProvider(tmp_path, settings, lambda _: None, tasks)
+            await provider.load()
+            base = HostSettings(tmp_path / "host", base_port=free_port())
+            async with MoonlightHost(base, provider, apps) as host:
+                yield host
+            assert list((tmp_path / "moonlight" / "desktops").iterdir()) == []
+            provider.close()
+            raise _DoneError
+    except* _DoneError:
+        pass
+    shutil.rmtree(runtime)
+
+
+class Clock:
+    """Decodes frames as they come and reads the time in them."""
+
+    def __init__(self) -> None:
+        self._decoder: Any = av.CodecContext.create("h264", "r")
+        self.sizes: set[tuple[int, int]] = set()
+
+    def read(self, data: bytes) -> int | None:
+        found = None
+        for image in self._decoder.decode(av.Packet(data)):
+            self.sizes.add((image.width, image.height))
+            plane = image.planes[0]
+            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            found = barcode.read(luma[: image.height, : image.width])
+        return found
+
+
+async def test_the_picture_is_the_displays(host, eventually):
+    guest = Guest(host)
+    guest.trust()
+    started = await guest.start(7, width=640, height=480)
+    watching = await guest.watch(started, WISHES)
+    clock, done = Clock(), 0
+    ages: list[int] = []
+    deadline = time.monotonic() + 20
+    while len(ages) < 20:
+        assert time.monotonic() < deadline, "the clock never showed"
+        await watching.picture()
+        for frame in watching.frames[done:]:
+            shown = clock.read(frame.data)
+            if shown is not None:
+                ages.append(barcode.age(shown, barcode.now()))
+        done = len(watching.frames)
+    assert (640, 480) in clock.sizes
+    assert max(ages) < TOO_LATE
+    await eventually(lambda: len(watching.audio) > 40)
+    assert {len(packet) for packet in watching.audio if packet} == {60}
+    program = psutil.Process(guest.session.stage._program.pid)
+    again, took = watching, []
+    for _ in range(5):
+        await again.leave()
+        await eventually(lambda: guest.session.state is State.PAUSED)
+        begun = time.monotonic()
+        again = await guest.watch(await guest.start(7), WISHES)
+        took.append((time.monotonic() - begun) * 1000)
+        assert again.frames[0].idr
+    assert statistics.median(took) < RESUMED_MS, took
+    assert program.is_running()
+    # Another size is followed while the application goes on.
+    await again.leave()
+    larger = await guest.watch(await guest.start(7), Wishes(800, 448, 30, 6000))
+    assert guest.session.stage.size == (800, 448)
+    assert program.is_running()
+    await larger.leave()
+    await guest.game.cancel()
+    assert not program.is_running()
+
+
+async def test_typing_reaches_the_application_and_its_end_is_the_sessions(
+    host, eventually, tmp_path
+):
+    guest = Guest(host)
+    guest.trust()
+    watching = await guest.watch(await guest.start(8, width=640, height=480), WISHES)
+    await eventually((tmp_path / "reads").exists)
+    watching.stream.send(MousePlaced(60, 60, 640, 480))
+    for code, down in (
+        (SHIFT, True),
+        (KEY_H, True),
+        (KEY_H, False),
+        (SHIFT, False),
+        (KEY_I, True),
+        (KEY_I, False),
+    ):
+        watching.stream.send(KeyEvent(code, down=down))
+    watching.stream.send(TextTyped("é"))
+    for down in (True, False):
+        watching.stream.send(KeyEvent(ENTER, down=down))
+    await eventually(lambda: guest.session is None)
+    assert (tmp_path / "typed").read_text() == "Hi\u00e9\n"
+    assert (await watching.stream.over()).graceful
+    await watching.leave()
+
+
+async def test_a_still_picture_keeps_the_stream_alive(host, tmp_path, eventually):
+    """Clients give up when nothing comes for ten seconds."""
+    guest = Guest(host)
+    guest.trust()
+    watching = await guest.watch(await guest.start(8, width=640, height=480), WISHES)
+    await eventually((tmp_path / "reads").exists)
+    quiet = 0.0
+    while quiet < KEEP_SECONDS / 2:
+        begun = time.monotonic()
+        assert (await watching.picture()).data
+        quiet = time.monotonic() - begun
+    assert quiet < 10
+    assert not watching.stream.is_over
+    await watching.leave()
