@@ -8,12 +8,19 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from earthshine.net.relay import Relay
 from earthshine.net.upgrade import Endpoint
 from earthshine.protocols.envelope import AgentOffer, ControlPayload
-from earthshine.protocols.revdial import Destination, Dial, DialFailed, DialSpares
+from earthshine.protocols.revdial import (
+    Destination,
+    Dial,
+    DialFailed,
+    DialSpares,
+    UnixDestination,
+)
 from earthshine.runner.agents.catalog import AgentCatalog
 from earthshine.runner.commands import Commands
 from earthshine.runner.credentials import (
@@ -24,16 +31,20 @@ from earthshine.runner.credentials import (
     credentials,
     identity_store,
 )
+from earthshine.runner.desktops.keeper import DesktopKeeper
+from earthshine.runner.desktops.offer import DesktopOffer
+from earthshine.runner.desktops.opening import Desktops
+from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
 from earthshine.runner.identity.record import CredentialsEndedError
 from earthshine.runner.policy.file import PolicyInForce
-from earthshine.runner.policy.rules import PolicyError
+from earthshine.runner.policy.rules import PolicyError, PolicyRefusedError
 from earthshine.runner.sessions.keeper import SessionKeeper
 from earthshine.runner.settings import RunnerSettings
 
 LOOK_AGAIN: Final = 60.0
-"""Seconds between looks for newly installed agents."""
+"""Seconds between looks for what was installed."""
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +75,8 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
     except PolicyError as error:
         raise RunnerConfigurationError(str(error)) from None
     catalog = AgentCatalog(settings.programs)
+    desktops = DesktopKeeper(settings.state_dir, settings.desktop)
+    desktop_offer = DesktopOffer(settings.desktop)
     keeper = SessionKeeper(
         settings.state_dir,
         settings.data_dir,
@@ -72,7 +85,10 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         overflow=settings.overflow,
         policy=policy,
         redact_secrets=settings.redact_secrets,
+        desktops=desktops,
     )
+    viewers = ViewerServer(settings.state_dir, settings.desktop, partial(_typing_refused, policy))
+    shown = Desktops(desktops, viewers)
 
     def offers() -> list[AgentOffer]:
         return policy().offers(catalog.offers())
@@ -99,9 +115,12 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 obey,
                 ssl_context=who.tls,
                 device=who.device,
+                capabilities=desktop_offer,
             )
 
             def permits(destination: Destination) -> bool:
+                if isinstance(destination, UnixDestination) and shown.serves(destination):
+                    return True
                 policy().check_destination(destination)
                 return True
 
@@ -126,13 +145,16 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 tasks,
                 policy=policy,
                 condition=home.say_condition,
+                desktops=shown,
             )
             look = asyncio.Event()
             policy.on_change = look.set
+            viewers.begin(tasks)
+            await desktops.load(tasks)
             await keeper.load(tasks)
             background = [
                 tasks.create_task(home.run()),
-                tasks.create_task(_look_for_agents(offers, home, look)),
+                tasks.create_task(_look_around(lambda: (offers(), desktop_offer()), home, look)),
                 tasks.create_task(policy.watch()),
             ]
             if who.device is not None:
@@ -147,17 +169,30 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         pass
     finally:
         keeper.close()
+        desktops.close()
         relay.close()
+        await viewers.close()
+
+
+def _typing_refused(policy: PolicyInForce, name: str) -> str:
+    """Why this machine lets nobody of this name type; empty: it does."""
+    try:
+        policy().check_typing(name)
+    except PolicyRefusedError as error:
+        return error.detail
+    return ""
 
 
 class _StopError(Exception):
     """Ends the task group: everything in it can be taken up again later."""
 
 
-async def _look_for_agents(
-    offers: Callable[[], list[AgentOffer]], home: DialHome, look: asyncio.Event
-) -> None:
-    """Again and again, and at once when `look` is set."""
+Offers = tuple[list[AgentOffer], dict[str, str]]
+"""The agents, and what else the machine can do."""
+
+
+async def _look_around(offers: Callable[[], Offers], home: DialHome, look: asyncio.Event) -> None:
+    """What can be started here, again and again, and at once when `look` is set."""
     known = await asyncio.to_thread(offers)
     while True:
         with contextlib.suppress(TimeoutError):
@@ -167,4 +202,4 @@ async def _look_for_agents(
         now = await asyncio.to_thread(offers)
         if now != known:
             known = now
-            home.agents_changed(now)
+            home.offers_changed(*now)
