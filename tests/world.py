@@ -22,6 +22,7 @@ import httpx
 
 from earthshine.net.pinning import client_context, fingerprint
 
+DESKTOP_HOLDER = "earthshine.runner.desktops.holder"
 READY = re.compile(r"https?://\S+/#sign-in=(\S+)")
 
 
@@ -242,8 +243,8 @@ class World:
         )
         return self.session(session_id)
 
-    def holders(self) -> list[int]:
-        """Process ids of the holders of this world's sessions."""
+    def holders(self, module: str = "earthshine.runner.holder") -> list[int]:
+        """Process ids of the holders of this world's sessions, or of its desktops."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -251,7 +252,7 @@ class World:
                     command = (entry / "cmdline").read_bytes().decode(errors="replace")
                 except OSError:
                     continue
-                if "earthshine.runner.holder" in command and str(self.root) in command:
+                if f"{module}\0" in command and str(self.root) in command:
                     found.append(int(entry.name))
         return found
 
@@ -261,6 +262,12 @@ class World:
             program.stop(signal.SIGKILL)
         for pid in self.holders():
             _end_holder(pid)
+        desktops = self.holders(DESKTOP_HOLDER)
+        for pid in desktops:  # which takes down what is in the display
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        if desktops:
+            wait_for(lambda: not self.holders(DESKTOP_HOLDER), 20, "no desktop left")
         told = [log.name for log in self.root.rglob("*.log") if self._tells(log)]
         assert told == [], "a secret is in a log"
 

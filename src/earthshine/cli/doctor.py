@@ -41,6 +41,7 @@ def doctor(*, as_json: bool) -> None:
         *machine.programs(),
         _reachable(runner.url),
         *machine.agents(runner),
+        *machine.desktops(runner),
     ]
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))

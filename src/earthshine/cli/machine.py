@@ -9,6 +9,8 @@ from pathlib import Path
 
 from earthshine.control.ui.pages import DIST
 from earthshine.runner.agents.catalog import AgentCatalog
+from earthshine.runner.desktops.capabilities import first, survey
+from earthshine.runner.desktops.offer import offer
 from earthshine.runner.settings import RunnerSettings
 
 
@@ -36,6 +38,30 @@ def agents(settings: RunnerSettings) -> list[Finding]:
         for offer in AgentCatalog(settings.programs).offers()
         if offer.name != "command"
     ]
+
+
+def desktops(settings: RunnerSettings) -> list[Finding]:
+    """What sessions' desktops are made of: each part, and whether there can be any."""
+    own = settings.desktop
+    if own.backend == "off":
+        return [Finding("desktops", ok=True, detail="switched off (runner.desktop.backend)")]
+    found = survey(own.programs_path)
+    why_not = offer(own, found)["desktop"]
+    findings = [
+        Finding(
+            "desktops",
+            not why_not,
+            why_not or "sessions can have one",
+            "see docs/desktops.md" if why_not else "",
+            needed=False,
+        )
+    ]
+    for role in dict.fromkeys(part.role for part in found):
+        part = first(found, role)
+        what = f"desktops: {role}"
+        detail = f"{part.name} ({part.path})" if part.available else part.detail
+        findings.append(Finding(what, part.available, detail, part.remedy, needed=False))
+    return findings
 
 
 def programs() -> list[Finding]:

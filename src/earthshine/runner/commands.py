@@ -10,12 +10,15 @@ from typing import Any, Final
 
 from earthshine.protocols.envelope import (
     Attend,
+    CloseDesktop,
     ControlPayload,
+    DesktopPlaces,
     Done,
     Forget,
     Input,
     Interrupt,
     ListFolders,
+    OpenDesktop,
     Prompt,
     Refused,
     Resize,
@@ -25,12 +28,15 @@ from earthshine.protocols.envelope import (
 )
 from earthshine.protocols.revdial import Dial, DialSpares
 from earthshine.runner import workspace
+from earthshine.runner.desktops.keeper import DesktopError
+from earthshine.runner.desktops.opening import Desktops
 from earthshine.runner.policy.rules import Policy, PolicyRefusedError
 from earthshine.runner.sessions.held import HolderGoneError
 from earthshine.runner.sessions.keeper import SessionKeeper, StartRefusedError
 
 MAX_UNDER_WAY: Final = 256
 """Commands that may be under way at once."""
+Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OpenDesktop | CloseDesktop
 log = logging.getLogger(__name__)
 
 
@@ -56,9 +62,11 @@ class Commands:
         *,
         policy: Callable[[], Policy] = Policy,
         condition: Callable[[str, SessionCondition], None] = lambda *_: None,
+        desktops: Desktops | None = None,
     ) -> None:
         """`policy` gives the one in force; `condition` tells something about a session."""
         self._policy = policy
+        self._desktops = desktops
         self._condition = condition
         self._typing_refused: dict[str, str] = {}
         self._keeper = keeper
@@ -77,6 +85,8 @@ class Commands:
                 with contextlib.suppress(HolderGoneError):
                     self._tell_now(session_id or "", command)
             case Start() | Prompt() | Interrupt() | Stop() | Forget() | ListFolders():
+                self._begin(session_id, command)
+            case OpenDesktop() | CloseDesktop():
                 self._begin(session_id, command)
             case _:
                 log.warning("a command that is not for a runner: %s", type(command).__name__)
@@ -112,7 +122,7 @@ class Commands:
     def _begin(
         self,
         session_id: str | None,
-        command: Start | Prompt | Interrupt | Stop | Forget | ListFolders,
+        command: Request,
     ) -> None:
         if self._under_way >= MAX_UNDER_WAY:
             log.warning("too many commands at once; one was dropped")
@@ -123,13 +133,18 @@ class Commands:
     async def _carry_out(
         self,
         session_id: str | None,
-        command: Start | Prompt | Interrupt | Stop | Forget | ListFolders,
+        command: Request,
     ) -> None:
         try:
             answer: ControlPayload = Done(
                 request_id=command.request_id, value=await self._do(session_id, command)
             )
-        except (CommandRefusedError, StartRefusedError, workspace.WorkspaceError) as error:
+        except (
+            CommandRefusedError,
+            StartRefusedError,
+            DesktopError,
+            workspace.WorkspaceError,
+        ) as error:
             answer = Refused(
                 request_id=command.request_id,
                 code=error.code,
@@ -164,7 +179,7 @@ class Commands:
     async def _do(
         self,
         session_id: str | None,
-        command: Start | Prompt | Interrupt | Stop | Forget | ListFolders,
+        command: Request,
     ) -> Any:
         if isinstance(command, ListFolders):
             policy = self._policy()
@@ -177,6 +192,8 @@ class Commands:
             await self._keeper.start(session_id, command)
         elif isinstance(command, Forget):
             await self._keeper.forget(session_id)
+        elif isinstance(command, OpenDesktop | CloseDesktop):
+            return await self._on_desktop(session_id, command)
         else:
             if isinstance(command, Prompt):
                 self._policy().check_typing(command.by)
@@ -184,6 +201,16 @@ class Commands:
                 self._policy().check_person(command.by)
             self._tell(session_id, command)
         return None
+
+    async def _on_desktop(
+        self, session_id: str, command: OpenDesktop | CloseDesktop
+    ) -> DesktopPlaces | None:
+        if self._desktops is None:
+            raise CommandRefusedError("no-desktop", "this runner has no desktops")
+        if isinstance(command, CloseDesktop):
+            self._desktops.stop(session_id)
+            return None
+        return await self._desktops.open(session_id)
 
     def _tell(
         self,

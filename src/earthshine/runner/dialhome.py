@@ -89,6 +89,7 @@ class DialHome:
         *,
         ssl_context: ssl.SSLContext | None = None,
         device: DeviceSession | None = None,
+        capabilities: Callable[[], dict[str, str]] = dict,
     ) -> None:
         """`ssl_context` decides which server is taken, for an https address.
 
@@ -102,6 +103,7 @@ class DialHome:
         self._authorization = authorization
         self._keeper = keeper
         self._offers = offers
+        self._capabilities = capabilities
         self._obey = obey
         self._instance = secrets.token_hex(8)
         self._connection: ClientConnection | None = None
@@ -212,6 +214,7 @@ class DialHome:
                 home=str(Path.home()),
                 agents=self._offers(),
                 sessions=self._keeper.positions(),
+                capabilities=self._capabilities(),
             ),
         )
 
@@ -306,9 +309,10 @@ class DialHome:
         """Tell the control plane something about a session that is no entry of its log."""
         self._send_soon(Status(session_id=session_id, payload=condition))
 
-    def agents_changed(self, offers: list[AgentOffer]) -> None:
+    def offers_changed(self, agents: list[AgentOffer], capabilities: dict[str, str]) -> None:
         """Tell the control plane what can be started now."""
-        self._send_soon(Status(payload=RunnerCondition(agents=offers)))
+        payload = RunnerCondition(agents=agents, capabilities=capabilities)
+        self._send_soon(Status(payload=payload))
 
     def _send_soon(self, frame: Frame) -> None:
         if self._tasks is not None:

@@ -8,12 +8,19 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 from earthshine.net.relay import Relay
 from earthshine.net.upgrade import Endpoint
 from earthshine.protocols.envelope import AgentOffer, ControlPayload
-from earthshine.protocols.revdial import Destination, Dial, DialFailed, DialSpares
+from earthshine.protocols.revdial import (
+    Destination,
+    Dial,
+    DialFailed,
+    DialSpares,
+    UnixDestination,
+)
 from earthshine.runner.agents.catalog import AgentCatalog
 from earthshine.runner.commands import Commands
 from earthshine.runner.credentials import (
@@ -24,16 +31,20 @@ from earthshine.runner.credentials import (
     credentials,
     identity_store,
 )
+from earthshine.runner.desktops.keeper import DesktopKeeper
+from earthshine.runner.desktops.offer import DesktopOffer
+from earthshine.runner.desktops.opening import Desktops
+from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
 from earthshine.runner.identity.record import CredentialsEndedError
 from earthshine.runner.policy.file import PolicyInForce
-from earthshine.runner.policy.rules import PolicyError
+from earthshine.runner.policy.rules import PolicyError, PolicyRefusedError
 from earthshine.runner.sessions.keeper import SessionKeeper
 from earthshine.runner.settings import RunnerSettings
 
 LOOK_AGAIN: Final = 60.0
-"""Seconds between looks for newly installed agents."""
+"""Seconds between looks for what was installed."""
 log = logging.getLogger(__name__)
 
 
@@ -57,13 +68,10 @@ async def run(settings: RunnerSettings) -> None:
 
 
 async def _run(settings: RunnerSettings, who: Credentials) -> None:
-    try:
-        policy = await asyncio.to_thread(
-            PolicyInForce, settings.policy, required=settings.policy_file is not None
-        )
-    except PolicyError as error:
-        raise RunnerConfigurationError(str(error)) from None
+    policy = await _policy(settings)
     catalog = AgentCatalog(settings.programs)
+    desktops = DesktopKeeper(settings.state_dir, settings.desktop)
+    desktop_offer = DesktopOffer(settings.desktop)
     keeper = SessionKeeper(
         settings.state_dir,
         settings.data_dir,
@@ -72,7 +80,10 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         overflow=settings.overflow,
         policy=policy,
         redact_secrets=settings.redact_secrets,
+        desktops=desktops,
     )
+    viewers = ViewerServer(settings.state_dir, settings.desktop, partial(_typing_refused, policy))
+    shown = Desktops(desktops, viewers)
 
     def offers() -> list[AgentOffer]:
         return policy().offers(catalog.offers())
@@ -100,11 +111,8 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 obey,
                 ssl_context=who.tls,
                 device=who.device,
+                capabilities=desktop_offer,
             )
-
-            def permits(destination: Destination) -> bool:
-                policy().check_destination(destination)
-                return True
 
             async def report(failure: DialFailed) -> None:
                 await home.send_control(failure)
@@ -114,7 +122,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 who.dial_back,
                 relay,
                 report,
-                policy=permits,
+                policy=partial(_permits, policy, shown),
             )
 
             def dial(command: Dial | DialSpares) -> None:
@@ -127,18 +135,21 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 tasks,
                 policy=policy,
                 condition=home.say_condition,
+                desktops=shown,
             )
             look = asyncio.Event()
             policy.on_change = look.set
+            viewers.begin(tasks)
+            await desktops.load(tasks)
             await keeper.load(tasks)
             background = [
                 tasks.create_task(home.run()),
-                tasks.create_task(_look_for_agents(offers, home, look)),
+                tasks.create_task(_look_around(lambda: (offers(), desktop_offer()), home, look)),
                 tasks.create_task(policy.watch()),
             ]
             if who.device is not None:
                 background.append(tasks.create_task(who.device.keep_fresh()))
-            async with _moonlight(settings, tasks):
+            async with _moonlight(settings, desktops, tasks):
                 log.info("runner started", extra={"runner": who.runner_id, "pid": os.getpid()})
                 await stop.wait()
                 log.info("runner stops; its agents go on")
@@ -151,13 +162,27 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         wrong = group
     finally:
         keeper.close()
+        desktops.close()
         relay.close()
+        await viewers.close()
     if wrong is not None:
         raise wrong.exceptions[0]
 
 
+async def _policy(settings: RunnerSettings) -> PolicyInForce:
+    """What this machine accepts. Raises RunnerConfigurationError."""
+    try:
+        return await asyncio.to_thread(
+            PolicyInForce, settings.policy, required=settings.policy_file is not None
+        )
+    except PolicyError as error:
+        raise RunnerConfigurationError(str(error)) from None
+
+
 @contextlib.asynccontextmanager
-async def _moonlight(settings: RunnerSettings, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+async def _moonlight(
+    settings: RunnerSettings, desktops: DesktopKeeper, tasks: asyncio.TaskGroup
+) -> AsyncIterator[None]:
     """The GameStream host, where it is switched on. Raises RunnerConfigurationError."""
     if not settings.moonlight.enabled:
         yield
@@ -166,7 +191,7 @@ async def _moonlight(settings: RunnerSettings, tasks: asyncio.TaskGroup) -> Asyn
 
     async with contextlib.AsyncExitStack() as served:
         serving = moonlight.serving(
-            settings.moonlight, settings.state_dir, settings.desktop, lambda _: None, tasks
+            settings.moonlight, settings.state_dir, settings.desktop, desktops.get, tasks
         )
         try:
             await served.enter_async_context(serving)
@@ -175,14 +200,32 @@ async def _moonlight(settings: RunnerSettings, tasks: asyncio.TaskGroup) -> Asyn
         yield
 
 
+def _permits(policy: PolicyInForce, shown: Desktops, destination: Destination) -> bool:
+    """Whether the control plane may dial there: our own desktops, and what the policy allows."""
+    if not (isinstance(destination, UnixDestination) and shown.serves(destination)):
+        policy().check_destination(destination)
+    return True
+
+
+def _typing_refused(policy: PolicyInForce, name: str) -> str:
+    """Why this machine lets nobody of this name type; empty: it does."""
+    try:
+        policy().check_typing(name)
+    except PolicyRefusedError as error:
+        return error.detail
+    return ""
+
+
 class _StopError(Exception):
     """Ends the task group: everything in it can be taken up again later."""
 
 
-async def _look_for_agents(
-    offers: Callable[[], list[AgentOffer]], home: DialHome, look: asyncio.Event
-) -> None:
-    """Again and again, and at once when `look` is set."""
+Offers = tuple[list[AgentOffer], dict[str, str]]
+"""The agents, and what else the machine can do."""
+
+
+async def _look_around(offers: Callable[[], Offers], home: DialHome, look: asyncio.Event) -> None:
+    """What can be started here, again and again, and at once when `look` is set."""
     known = await asyncio.to_thread(offers)
     while True:
         with contextlib.suppress(TimeoutError):
@@ -192,4 +235,4 @@ async def _look_for_agents(
         now = await asyncio.to_thread(offers)
         if now != known:
             known = now
-            home.agents_changed(now)
+            home.offers_changed(*now)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
+import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -146,3 +149,12 @@ def first(found: list[Capability], role: str, name: str = "") -> Capability:
     if not candidates:
         return Capability(role, name, None, f"{name} is not a known {role}")
     return next((c for c in candidates if c.available), candidates[0])
+
+
+def _main() -> None:
+    """Print `libraries` as JSON: for a process that stays, and should not load them itself."""
+    json.dump([dataclasses.asdict(found) for found in libraries()], sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()

@@ -20,6 +20,7 @@ import msgspec
 
 from earthshine.runner.desktops import messages
 from earthshine.runner.desktops.holder.record import sweep
+from earthshine.runner.desktops.limits import MAX_SIZE
 from earthshine.runner.desktops.messages import (
     DesktopSpec,
     End,
@@ -239,10 +240,17 @@ class DesktopKeeper:
     def _status_changed(self, desktop: Desktop) -> None:
         self.on_status(desktop)
 
-    async def start(self, desktop_id: str, folder: str, environment: Mapping[str, str]) -> Desktop:
+    async def start(
+        self,
+        desktop_id: str,
+        folder: str,
+        environment: Mapping[str, str],
+        size: tuple[int, int] | None = None,
+    ) -> Desktop:
         """Start a desktop; one that is here already is woken. Raises DesktopError.
 
-        `folder` is where its programs start, `environment` what they get beside the display's.
+        `folder` is where its programs start, `environment` what they get beside the display's;
+        `size` in pixels, that of the settings where it is None, no larger than displays can be.
         """
         if not desktop_id or len(desktop_id) > 64 or not set(desktop_id) <= _ID:
             raise DesktopError("invalid", "that is no desktop's id")
@@ -257,13 +265,19 @@ class DesktopKeeper:
             async with lock:
                 desktop = self._desktops.get(desktop_id)
                 if desktop is None or desktop.ended:
-                    return await self._start(desktop_id, folder, environment)
+                    return await self._start(desktop_id, folder, environment, size)
         finally:
             self._starting.pop(desktop_id, None)
         await desktop.wake()
         return desktop
 
-    async def _start(self, desktop_id: str, folder: str, environment: Mapping[str, str]) -> Desktop:
+    async def _start(
+        self,
+        desktop_id: str,
+        folder: str,
+        environment: Mapping[str, str],
+        size: tuple[int, int] | None,
+    ) -> Desktop:
         if len(self._desktops) >= MAX_DESKTOPS:
             raise DesktopError(
                 "too-many-desktops", f"this runner already has {MAX_DESKTOPS} desktops", "end some"
@@ -271,7 +285,7 @@ class DesktopKeeper:
         place = self._folder / desktop_id
         try:
             await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True, mode=0o700)
-            answer = await _spawn(place, self._spec(desktop_id, folder, environment))
+            answer = await _spawn(place, self._spec(desktop_id, folder, environment, size))
         except OSError as error:
             raise DesktopError(
                 "spawn-failed", f"the desktop cannot be started: {error.strerror}"
@@ -285,15 +299,22 @@ class DesktopKeeper:
         log.info("desktop started", extra={"desktop": desktop_id, "display": answer.display})
         return desktop
 
-    def _spec(self, desktop_id: str, folder: str, environment: Mapping[str, str]) -> DesktopSpec:
+    def _spec(
+        self,
+        desktop_id: str,
+        folder: str,
+        environment: Mapping[str, str],
+        size: tuple[int, int] | None,
+    ) -> DesktopSpec:
         own = self._settings
+        width, height = size or (own.width, own.height)
         return DesktopSpec(
             desktop_id=desktop_id,
             environment=dict(environment),
             folder=folder,
             backend=own.backend,
-            width=own.width,
-            height=own.height,
+            width=min(width, MAX_SIZE),
+            height=min(height, MAX_SIZE),
             attach_to=own.display,
             authority=None if own.authority is None else str(own.authority),
             window_manager=own.window_manager,
@@ -306,6 +327,12 @@ class DesktopKeeper:
             rfb_port=own.rfb_port,
             idle_seconds=own.idle_seconds,
         )
+
+    async def end(self, desktop_id: str) -> None:
+        """End a desktop for good, if it is here."""
+        desktop = self._desktops.get(desktop_id)
+        if desktop is not None:
+            await desktop.end()
 
     def close(self) -> None:
         """Let go of all desktops; they go on."""

@@ -134,7 +134,10 @@ FromHolder = Status
 
 
 class Watch(Message):
-    """First message: what this consumer wants. `control` lets it type and change things."""
+    """First message: what this consumer wants. `control` lets it type and change things.
+
+    Said again it changes what is wanted; `video` and `control` stay as they were (see `Pause`).
+    """
 
     control: bool = False
     video: bool = True
@@ -280,6 +283,8 @@ class Screen(Message):
     height: int
     pointer_drawn: bool = False
     """Whether the pointer is part of the picture, because some consumer asked for that."""
+    encoder: str = ""
+    """What encodes, by name."""
 
 
 class Video(Message):

@@ -17,6 +17,7 @@ import msgspec
 from earthshine.protocols.envelope import Prompt, SpoolPosition, Start
 from earthshine.runner import workspace
 from earthshine.runner.agents.catalog import AgentCatalog, AgentMissingError
+from earthshine.runner.desktops.keeper import DesktopError, DesktopKeeper
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
 from earthshine.runner.holder.place import SPOOL
@@ -55,8 +56,10 @@ class SessionKeeper:
         environment: Mapping[str, str] | None = None,
         policy: Callable[[], Policy] = Policy,
         redact_secrets: bool = True,
+        desktops: DesktopKeeper | None = None,
     ) -> None:
-        """`policy` gives the one in force."""
+        """`policy` gives the one in force; `desktops` has those of sessions that want one."""
+        self._desktops = desktops
         self._folder = state / "sessions"
         self._worktrees = data / "worktrees"
         self._catalog = catalog
@@ -88,6 +91,9 @@ class SessionKeeper:
         for folder in await asyncio.to_thread(self._folders):
             session = HeldSession(folder.name, folder)
             self._add(session)
+        for desktop in self._desktops or ():
+            if desktop.desktop_id not in self._sessions:  # its session ended without us
+                tasks.create_task(desktop.end())
 
     def _folders(self) -> list[Path]:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,8 +103,17 @@ class SessionKeeper:
         assert self._tasks is not None
         session.on_condition = self._condition_changed
         self._sessions[session.session_id] = session
-        self._tasks.create_task(session.run(), name=f"session {session.session_id}")
+        self._tasks.create_task(self._follow(session), name=f"session {session.session_id}")
         self.on_added(session)
+
+    async def _follow(self, session: HeldSession) -> None:
+        """Until the session has ended, and its desktop with it."""
+        await session.run()
+        await self._end_desktop(session.session_id)
+
+    async def _end_desktop(self, session_id: str) -> None:
+        if self._desktops is not None:
+            await self._desktops.end(session_id)
 
     def _condition_changed(self, session: HeldSession) -> None:
         self.on_condition(session)
@@ -145,8 +160,13 @@ class SessionKeeper:
             raise StartRefusedError("agent-missing", error.detail, error.remedy) from None
         except OSError as error:
             raise _storage_refused(error) from None
+        try:
+            shown = await self._start_desktop(session_id, command, str(place.folder))
+        except StartRefusedError:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            raise
         secrets = command.environment
-        environment = self._agent_environment(session_id, secrets, launch.environment)
+        environment = self._agent_environment(session_id, secrets, {**shown, **launch.environment})
         redact = [name for name in secrets if environment[name] == secrets[name]]
         spec = HolderSpec(
             session_id=session_id,
@@ -177,10 +197,30 @@ class SessionKeeper:
                 remedy="stop some sessions or other programs there",
             )
         if isinstance(answer, Unable):
+            await self._end_desktop(session_id)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise StartRefusedError(answer.code, answer.detail, answer.remedy)
         log.info("session started", extra={"session": session_id, "pid": answer.pid})
         self._add(HeldSession(session_id, folder))
+
+    async def _start_desktop(self, session_id: str, command: Start, folder: str) -> dict[str, str]:
+        """Variables that make the agent's windows appear in the session's desktop.
+
+        Whoever asked for a desktop counts on it: without one the session does not start.
+        """
+        wish = command.desktop
+        if wish is None:
+            return {}
+        if self._desktops is None:
+            raise StartRefusedError("desktop-failed", "this runner has no desktops")
+        own = self._agent_environment(session_id, {}, {})  # its programs get no secrets
+        try:
+            desktop = await self._desktops.start(session_id, folder, own, (wish.width, wish.height))
+        except DesktopError as error:
+            raise StartRefusedError(
+                "desktop-failed", f"no desktop: {error.detail}", error.remedy
+            ) from None
+        return desktop.status.environment
 
     def _agent_environment(
         self, session_id: str, secrets: Mapping[str, str], extra: Mapping[str, str]
@@ -206,6 +246,7 @@ class SessionKeeper:
                 raise StartRefusedError("running", "the session's agent still runs", "stop it")
             self._drop(session)
             await asyncio.to_thread(shutil.rmtree, session.folder, ignore_errors=True)
+        await self._end_desktop(session_id)
         worktree = self._worktrees / session_id
         if await asyncio.to_thread(worktree.is_dir):
             await workspace.discard(worktree)

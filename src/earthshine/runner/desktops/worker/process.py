@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from earthshine.runner.desktops import messages as m
 from earthshine.runner.desktops import resize, x11
 from earthshine.runner.desktops.audio import AudioCapture
@@ -178,7 +180,14 @@ class Worker:
 
     def _tell_size(self, line: Line) -> None:
         width, height = self._screen.size
-        line.tell(m.Screen(width=width, height=height, pointer_drawn=self._tuning.pointer_drawn))
+        line.tell(
+            m.Screen(
+                width=width,
+                height=height,
+                pointer_drawn=self._tuning.pointer_drawn,
+                encoder=self._capture.name,
+            )
+        )
 
     def _tell_all(self, message: Message, wants: str) -> None:
         for line in self._lines:
@@ -369,6 +378,8 @@ class Worker:
 
     def _arrange(self, line: Line, message: ToWorker) -> None:
         match message:
+            case m.Watch():
+                self._want(line, message)
             case m.Pause():
                 line.paused = True
                 self._producer.leave(line)
@@ -400,6 +411,17 @@ class Worker:
                 self._begin(self._set_layout(line, message))
             case m.TakeStill():
                 self._begin_still(line, message)
+
+    def _want(self, line: Line, wants: m.Watch) -> None:
+        before = line.wants
+        line.wants = msgspec.structs.replace(wants, control=before.control, video=before.video)
+        if wants.repaint and not before.repaint:
+            self._soil_all()
+        if wants.cursor and not before.cursor:
+            self._pointer_changed()
+        if wants.clipboard and not before.clipboard:
+            self._clipboard.ask()
+        self._consumers_changed()
 
     def _begin(self, work: Any) -> None:
         assert self._tasks is not None

@@ -1,0 +1,61 @@
+"""Opening a session's desktop for the control plane: where it is, and what may be dialled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from earthshine.protocols.envelope import DesktopPlaces
+from earthshine.protocols.revdial import UnixDestination
+from earthshine.runner.desktops.keeper import Desktop, DesktopError, DesktopKeeper
+from earthshine.runner.desktops.viewers.server import ViewerServer
+
+WAKE_SECONDS: Final = 10.0
+"""How long opening waits for the display. Its viewers are told what comes after that."""
+
+
+class Desktops:
+    """What commands about desktops do, and which sockets they open to the control plane."""
+
+    def __init__(self, keeper: DesktopKeeper, viewers: ViewerServer) -> None:
+        self._keeper = keeper
+        self._viewers = viewers
+
+    async def open(self, session_id: str) -> DesktopPlaces:
+        """Where it can be seen; started again where it was stopped. Raises DesktopError.
+
+        One that does not start is no error here: viewers hear why on their stream, with what to do,
+        and see it as soon as somebody has done it.
+        """
+        desktop = self._find(session_id)
+        with contextlib.suppress(DesktopError, TimeoutError):
+            async with asyncio.timeout(WAKE_SECONDS):
+                await desktop.wake()
+        try:
+            path = await self._viewers.place(desktop)
+        except OSError as error:
+            raise DesktopError(
+                "storage", f"no socket can be made for the desktop: {error.strerror}"
+            ) from None
+        rfb = desktop.status.rfb_path
+        return DesktopPlaces(viewer=f"unix:{path}", rfb=f"unix:{rfb}" if rfb else None)
+
+    def stop(self, session_id: str) -> None:
+        """Stop it and all that runs in it. Raises DesktopError."""
+        self._find(session_id).halt()
+
+    def serves(self, destination: UnixDestination) -> bool:
+        """Whether this is the socket of a desktop here, and nothing else of this machine."""
+        path = destination.path
+        return self._viewers.serves(path) or any(d.status.rfb_path == path for d in self._keeper)
+
+    def _find(self, session_id: str) -> Desktop:
+        desktop = self._keeper.get(session_id)
+        if desktop is None or desktop.ended:
+            raise DesktopError(
+                "no-desktop",
+                "the session has no desktop, or none any more",
+                "start a new session with a desktop",
+            )
+        return desktop
