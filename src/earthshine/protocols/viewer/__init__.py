@@ -42,6 +42,7 @@ from .codec import (
     framed,
     needs_control,
 )
+from .damage import Box, split_damage, with_damage
 from .notes import (
     AskForControl,
     Attach,
@@ -67,6 +68,7 @@ __all__ = [
     "AskForControl",
     "Attach",
     "Audio",
+    "Box",
     "Button",
     "Clipboard",
     "ClipboardKind",
@@ -114,4 +116,6 @@ __all__ = [
     "encode",
     "framed",
     "needs_control",
+    "split_damage",
+    "with_damage",
 ]

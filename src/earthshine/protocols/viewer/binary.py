@@ -33,6 +33,8 @@ class FrameFlag(IntFlag):
 
     KEY = 1
     """Needs no frame before it."""
+    DAMAGE = 2
+    """`data` begins with what has changed since the viewer's frame before: see `damage`."""
 
 
 class Video(Carrying, frozen=True, gc=False):
@@ -60,7 +62,7 @@ class PixelFormat(IntEnum):
 class Exact(Carrying, frozen=True, gc=False):
     """Exact pixels of a rectangle that has not changed since `frame`: drawn over that frame.
 
-    The next video frame that changes anything there draws over it again.
+    The next video frame draws over it again: where its damage says so, everywhere if it has none.
     """
 
     code: ClassVar[int] = 0x02

@@ -1,5 +1,7 @@
 """The viewer protocol, byte by byte; and what a viewer may not send."""
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -201,3 +203,18 @@ def test_a_stream_is_the_same_however_it_is_cut(messages, cuts):
 def test_a_stream_with_an_impossible_length_ends(length):
     with pytest.raises(ViewerError):
         Deframer(MAX_FROM_VIEWER).feed(length.to_bytes(4, "big"))
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 65535)] * 4), max_size=255),
+    st.binary(max_size=64),
+)
+def test_damage_comes_before_the_access_unit(boxes, unit):
+    assert viewer.split_damage(viewer.with_damage(boxes, unit)) == (boxes, unit)
+
+
+@given(st.binary(max_size=64))
+def test_damage_that_is_cut_short(data):
+    with contextlib.suppress(ViewerError):
+        boxes, unit = viewer.split_damage(data)
+        assert viewer.with_damage(boxes, unit) == data
