@@ -11,3 +11,4 @@ export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];
 export type StartSession = Schemas["StartSession"];
+export type ConnectionMethod = Schemas["ConnectionMethod"];

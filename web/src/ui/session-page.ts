@@ -36,9 +36,12 @@ import "./session-missing";
 import { sessionMenu } from "./session-menu";
 import { shortcutOf } from "./session-shortcuts";
 import { titleOf } from "./status";
+import "./styles/session-views.css";
 import "./text-sheet";
 import "./timeline";
 import { notify, notifyError } from "./toasts";
+import "./view-switch";
+import { type SessionView, nextView, viewFor } from "./view-switch";
 
 const histories = new Map<string, PromptHistory>();
 
@@ -51,6 +54,7 @@ export class SessionPage extends LitElement {
   @query("es-prompt-box") private promptBox?: PromptBox;
   @query("es-menu.context") private contextMenu!: Menu;
   private viewing: Viewing | null = null;
+  private readonly phone = matchMedia("(max-width: 760px)");
   /** The terminal gets the focus once it shows. */
   private wantsFocus = false;
   private readonly viewingChanged = (): void => this.requestUpdate();
@@ -77,6 +81,7 @@ export class SessionPage extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback();
     addEventListener("keydown", this.pageKey);
+    this.phone.addEventListener("change", this.viewingChanged);
     document.fonts.addEventListener("loadingdone", this.fontsArrived);
     if (this.hasUpdated && !this.viewing) this.view();
   }
@@ -84,6 +89,7 @@ export class SessionPage extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     removeEventListener("keydown", this.pageKey);
+    this.phone.removeEventListener("change", this.viewingChanged);
     document.fonts.removeEventListener("loadingdone", this.fontsArrived);
     this.leave();
   }
@@ -213,12 +219,36 @@ export class SessionPage extends LitElement {
       "select-all": () => this.viewing?.terminal?.selectAll(),
       paste: () => void this.paste(),
       "switch-focus": () => (this.viewing?.terminal?.focused ? this.promptBox?.focus() : this.viewing?.terminal?.focus()),
+      "switch-view": () => this.show(nextView(this.sessionView, this.phone.matches)),
       palette: () => this.dispatchEvent(new CustomEvent("palette", { bubbles: true })),
       stop: () => void this.steer("stop"),
       kill: () => void this.steer("kill"),
       interrupt: () => void this.steer("interrupt"),
     };
     acts[action]?.();
+  }
+
+  /** Terminal, desktop or both, where this session has a desktop. */
+  private get sessionView(): SessionView {
+    const session = this.viewing?.session ?? store.session(this.sessionId);
+    return viewFor(preferences.current.sessionView, Boolean(session?.hasDesktop && isActive(session)), this.phone.matches);
+  }
+
+  private show(view: SessionView): void {
+    const session = this.viewing?.session;
+    if (!session?.hasDesktop || !isActive(session)) return;
+    preferences.set({ sessionView: view });
+    void this.updateComplete.then(() => {
+      if (view === "terminal") this.viewing?.terminal?.focus();
+      else this.querySelector("es-desktop-panel")?.takeFocus();
+    });
+  }
+
+  private renderDesktop(view: SessionView) {
+    if (view === "terminal") return nothing;
+    void import("./desktop-panel");
+    const title = this.viewing?.session ? titleOf(this.viewing.session) : "";
+    return html`<es-desktop-panel sessionId=${this.sessionId} sessionTitle=${title} @switch-view=${() => this.perform("switch-view")}></es-desktop-panel>`;
   }
 
   private startAgain(): void {
@@ -304,7 +334,7 @@ export class SessionPage extends LitElement {
     const why = viewing?.canControl === false && viewing.live ? "You may watch this session, but not write to it" : "";
     const touch = matchMedia("(pointer: coarse)").matches;
     return html`${session.reason ? html`<es-condition .reason=${session.reason}></es-condition>` : nothing}
-      ${touch && !why
+      ${touch && !why && this.sessionView !== "desktop"
         ? html`<es-key-row
             ?ctrlArmed=${viewing?.terminal?.ctrlArmed ?? false}
             @press=${(event: CustomEvent<ExtraKey>) => this.pressExtra(event.detail)}
@@ -341,6 +371,7 @@ export class SessionPage extends LitElement {
     const viewing = this.viewing;
     const session = viewing?.session ?? store.session(this.sessionId);
     const { timeline } = preferences.current;
+    const view = this.sessionView;
     const behind = viewing !== null && viewing.drawn === false && viewing.status.attempts > 0;
     return html`
       ${session
@@ -362,9 +393,18 @@ export class SessionPage extends LitElement {
             terminalTitle=${viewing?.terminalTitle ?? ""}
             @act=${this.act}
             @rename=${(event: CustomEvent<string>) => void this.rename(event.detail)}
-          ></es-session-bar>`
+          >
+            ${session.hasDesktop && isActive(session)
+              ? html`<es-view-switch
+                  slot="views"
+                  view=${view}
+                  ?narrow=${this.phone.matches}
+                  @view=${(event: CustomEvent<SessionView>) => this.show(event.detail)}
+                ></es-view-switch>`
+              : nothing}
+          </es-session-bar>`
         : html`<es-session-missing .status=${viewing?.status ?? null} @retry=${() => viewing?.retry()}></es-session-missing>`}
-      <div class="stage" ?hidden=${!session}>
+      <div class="stage ${view}" ?hidden=${!session}>
         <div class="terminal ${behind ? "behind" : ""} ${viewing?.everDrawn === false ? "hidden" : ""}" @contextmenu=${this.openContextMenu}></div>
         ${this.renderReplay()}
         ${session && viewing?.drawn && !viewing.printed && !isActive(session) ? html`<p class="nothing">It printed nothing.</p>` : nothing}
@@ -379,6 +419,7 @@ export class SessionPage extends LitElement {
           : nothing}
         ${this.hoveredLink ? html`<div class="link-target">${this.hoveredLink}</div>` : nothing}
         <es-menu class="context" .items=${this.contextItems}></es-menu>
+        ${this.renderDesktop(view)}
       </div>
       ${timeline && session
         ? html`<es-timeline

@@ -16,6 +16,7 @@ const session = (id: string, change: Partial<Session> = {}): Session => ({
   ownerName: "p",
   folder: "/",
   worktree: null,
+  hasDesktop: false,
   state: "running",
   reason: null,
   exitCode: null,
@@ -40,8 +41,18 @@ const runner = (id: string, state: Runner["state"] = "connected"): Runner => ({
   platform: "",
   version: "",
   home: "/",
+  capabilities: {},
   agents: [],
   runningSessions: 0,
+  ownerId: null,
+  ownerName: null,
+  shared: true,
+  credential: "static-token",
+  fingerprint: null,
+  pairedAt: null,
+  address: null,
+  revoked: false,
+  revokedReason: null,
 });
 
 function filled(...sessions: Session[]): Store {
