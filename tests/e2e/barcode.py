@@ -19,9 +19,9 @@ PERIOD: Final = 1 << BITS
 BLACK: Final = 16
 WHITE: Final = 235
 
-READ: Final = """
+_READ: Final = """
   (canvas) => {
-    const blocks = %d, bits = %d, size = %d;
+    const blocks = BLOCKS, bits = BITS, size = BLOCK;
     if (!canvas || canvas.width < blocks * size) return null;
     const row = canvas.getContext('2d').getImageData(0, size / 2, blocks * size, 1).data;
     let value = 0, ones = 0, check = 0;
@@ -33,7 +33,12 @@ READ: Final = """
     }
     return check === ((ones + 2) & 3) ? value : null;
   }
-""" % (BITS + CHECKS, BITS, BLOCK)
+"""
+READ: Final = (
+    _READ.replace("BLOCKS", str(BITS + CHECKS))
+    .replace("BITS", str(BITS))
+    .replace("BLOCK", str(BLOCK))
+)
 """A function for the page: a canvas's time, or null where there is none to read."""
 
 

@@ -34,7 +34,7 @@ class DesktopPage:
         self.page = app.page
         self.bar = app.page.locator("es-desktop-bar")
         self.sheet = app.page.locator("es-desktop-view .sheet")
-        self.said = app.page.locator("es-desktop-view .said")
+        self.said = app.page.locator("es-desktop-view .frame > .said")
         self.canvas = app.page.locator("es-desktop-view canvas")
 
     def open(self, session_id: str) -> DesktopPage:
@@ -83,7 +83,8 @@ class DesktopPage:
     def pixels(self, x: int, y: int, width: int, height: int) -> list[int]:
         """RGBA of a part of the canvas."""
         found: list[int] = self.page.evaluate(
-            f"([x, y, w, h]) => Array.from({CANVAS}.getContext('2d').getImageData(x, y, w, h).data)",
+            f"([x, y, w, h]) =>"
+            f" Array.from({CANVAS}.getContext('2d').getImageData(x, y, w, h).data)",
             [x, y, width, height],
         )
         return found

@@ -1,4 +1,4 @@
-"""A real control plane in a thread, a fake runner, and fake desktops behind it, for browser tests."""
+"""A real control plane in a thread, with a fake runner and fake desktops, for browser tests."""
 
 from __future__ import annotations
 
@@ -83,6 +83,19 @@ class DesktopWorld:
         session_id: str = answer["id"]
         return session_id
 
+    def fresh(self) -> FakeDesktop:
+        """Another desktop for what is opened from now on; nobody watches the old one any more."""
+
+        def replace() -> FakeDesktop:
+            self.refuse = None
+            self._drawing.cancel()
+            self.desktop.cut()
+            self.desktop = FakeDesktop()
+            self._drawing = self._tasks.create_task(self.desktop.run())
+            return self.desktop
+
+        return self.do(replace)
+
     def share(self, session_id: str, role: str) -> None:
         """With `other`."""
         path = f"/api/v1/sessions/{session_id}/shares/{self.here.other.actor.person_id}"
@@ -94,7 +107,7 @@ class DesktopWorld:
     def _run(self) -> None:
         try:
             asyncio.run(self._live())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised again in the test's thread
             self._failure = error
         finally:
             self._ready.set()
@@ -109,21 +122,18 @@ class DesktopWorld:
             self.desktop = FakeDesktop()
             self._runner = await self.here.runner(capabilities={"desktop": ""})
             self.here.plane.dialing.dial = self._dial  # type: ignore[method-assign]
-            background = [
-                tasks.create_task(self.desktop.run()),
-                tasks.create_task(self._answer(self._runner)),
-            ]
+            self._drawing = tasks.create_task(self.desktop.run())
+            answering = tasks.create_task(self._answer(self._runner))
             self._ready.set()
             await self._leave.wait()
-            for task in background:
-                task.cancel()
+            self._drawing.cancel()
+            answering.cancel()
             self.desktop.cut()
 
     async def _answer(self, runner: FakeRunner) -> None:
         with contextlib.suppress(ConnectionClosed):
             while True:
-                async with asyncio.timeout(None):
-                    frame = await _command(runner)
+                frame = await _command(runner)
                 if isinstance(frame.payload, Start):
                     await runner.done(frame)
                     await runner.log(frame.session_id, started(1))

@@ -107,7 +107,7 @@ export class DesktopBar extends LitElement {
         background: var(--line);
         margin: 0 3px;
       }
-      @container (max-width: 620px) {
+      @container (max-width: 540px) {
         .roomy {
           display: none !important;
         }

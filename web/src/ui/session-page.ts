@@ -404,7 +404,7 @@ export class SessionPage extends LitElement {
               : nothing}
           </es-session-bar>`
         : html`<es-session-missing .status=${viewing?.status ?? null} @retry=${() => viewing?.retry()}></es-session-missing>`}
-      <div class="stage ${view}" ?hidden=${!session}>
+      <div class="stage shows-${view}" ?hidden=${!session}>
         <div class="terminal ${behind ? "behind" : ""} ${viewing?.everDrawn === false ? "hidden" : ""}" @contextmenu=${this.openContextMenu}></div>
         ${this.renderReplay()}
         ${session && viewing?.drawn && !viewing.printed && !isActive(session) ? html`<p class="nothing">It printed nothing.</p>` : nothing}
