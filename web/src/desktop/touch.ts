@@ -121,7 +121,7 @@ export class TouchInput {
     if (!finger) return;
     this.fingers.delete(id);
     if (this.state === "resting") this.tap(finger, now);
-    else if (this.state === "dragging") this.release();
+    else if (this.state === "dragging") this.release(finger);
     else if (this.state === "two" && this.mode === "trackpad" && now - this.downAt < LONG_PRESS_MS) this.click(finger, RIGHT);
     this.state = this.fingers.size === 0 ? "none" : "done";
   }
@@ -167,8 +167,7 @@ export class TouchInput {
     }
   }
 
-  private release(): void {
-    const [finger] = this.fingers.values();
+  private release(finger: Finger | undefined = [...this.fingers.values()][0]): void {
     if (this.mode === "direct" && finger) this.hooks.place(finger.x, finger.y, 0);
     else this.hooks.by(0, 0, 0);
   }

@@ -105,13 +105,13 @@ describe("what comes from the network", () => {
 describe("what is sent", () => {
   it("cuts long text between characters", () => {
     fc.assert(
-      fc.property(fc.array(fc.string({ unit: "binary" }), { maxLength: 4 }), fc.nat(3000), (parts, times) => {
-        const typed = (parts.join("") + "€😀").repeat(times % 40) + parts.join("");
+      fc.property(fc.array(fc.string({ unit: "binary" }), { maxLength: 4 }), fc.nat(40), (parts, times) => {
+        const typed = (parts.join("") + "€😀").repeat(times) + parts.join("");
         const messages = encode.text(typed);
         for (const message of messages) expect(message.length - 1).toBeLessThanOrEqual(MAX_TEXT);
         expect(messages.map((message) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(message.subarray(1))).join("")).toBe(typed);
       }),
-      { numRuns: 50 },
+      { numRuns: 25 },
     );
   });
 
