@@ -192,14 +192,11 @@ def test_a_decoder_that_fails_goes_on_with_a_key_frame(
     desktop: DesktopPage, world: DesktopWorld, fake: FakeDesktop, wait_until
 ) -> None:
     desktop.sample()
-    garbage = viewer.Video(0, 999_999, 0, 0, b"\0\0\0\1\x41\xff\xff\xff\xff garbage")
-
-    def break_it() -> None:
-        fake.say(viewer.Video(viewer.FrameFlag.KEY, 999_998, 0, 0, b"\0\0\0\1\x67\x42"))
-        fake.say(garbage)
-
-    for _ in range(2):
-        world.do(break_it)
+    cut_short = viewer.Video(viewer.FrameFlag.KEY, 999_998, 0, 0, b"\0\0\0\1\x67\x42")
+    no_picture = b"\0\0\0\1\x67\x42\xc0\x33" + bytes(20)
+    another_codec = viewer.Video(viewer.FrameFlag.KEY, 999_999, 0, 0, no_picture)
+    for broken in (cut_short, another_codec):
+        world.do(lambda broken=broken: fake.say(broken))
         wait_until(lambda: viewer.KeyFrameWanted() in fake.wishes)
         fake.wishes.clear()
         desktop.wait_current()

@@ -112,7 +112,11 @@ export class VideoPlayer {
     // Pictures come out in order: what is older and still inside was swallowed.
     const swallowed = this.inside.filter((other) => other < index);
     this.inside = this.inside.filter((other) => other > index);
-    if (swallowed.length) this.hooks.lost(swallowed);
+    if (swallowed.length) {
+      // What follows was made to build on it: it may look wrong until the next key frame.
+      this.hooks.lost(swallowed);
+      this.ask();
+    }
     this.failures = 0;
     this.watch();
     this.hooks.decoded(picture, index);

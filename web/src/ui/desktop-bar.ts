@@ -20,11 +20,6 @@ const presets: readonly (readonly [Preset, string, string])[] = [
   ["balanced", "Balanced", "for most work"],
   ["motion", "Motion", "smooth video"],
 ];
-const scales: readonly (readonly [string, string])[] = [
-  ["fit", "Fit"],
-  ["actual", "1:1"],
-  ["follow", "My window's size"],
-];
 
 @customElement("es-desktop-bar")
 export class DesktopBar extends LitElement {
@@ -61,6 +56,7 @@ export class DesktopBar extends LitElement {
         gap: 8px;
         flex: 1 1 auto;
         min-width: 0;
+        overflow: hidden;
         font-size: 12.5px;
         color: var(--text-2);
       }
@@ -91,7 +87,11 @@ export class DesktopBar extends LitElement {
       .person:first-child {
         margin-left: 0;
       }
+      .words {
+        flex: 1 1 60px;
+      }
       select {
+        flex: none;
         width: auto !important;
         height: 28px;
         padding: 2px 6px !important;
@@ -107,7 +107,7 @@ export class DesktopBar extends LitElement {
         background: var(--line);
         margin: 0 3px;
       }
-      @container (max-width: 540px) {
+      @container (max-width: 520px) {
         .roomy {
           display: none !important;
         }
@@ -156,7 +156,7 @@ export class DesktopBar extends LitElement {
 
   override render() {
     const { viewer } = this;
-    const { desktopScale, shareClipboard } = preferences.current;
+    const { shareClipboard } = preferences.current;
     const steers = viewer.control.mayControl;
     return html`
       ${this.renderControl()} ${this.renderPeople()}
@@ -167,9 +167,6 @@ export class DesktopBar extends LitElement {
         @change=${(event: Event) => viewer.setPreset((event.target as HTMLSelectElement).value as Preset)}
       >
         ${presets.map(([name, label, what]) => html`<option value=${name} title=${what} ?selected=${viewer.desktop?.preset === name}>${label}</option>`)}
-      </select>
-      <select aria-label="Size" class="roomy" @change=${(event: Event) => preferences.set({ desktopScale: (event.target as HTMLSelectElement).value })}>
-        ${scales.map(([name, label]) => html`<option value=${name} ?selected=${desktopScale === name}>${label}</option>`)}
       </select>
       <span class="gap"></span>
       ${viewer.desktop?.audio

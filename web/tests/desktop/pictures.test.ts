@@ -224,7 +224,7 @@ describe("decoding", () => {
     for (let index = 0; index < 4; index += 1) it.push(video(index === 0), index);
     FakeDecoder.last.picture(0);
     FakeDecoder.last.picture(30_000);
-    expect(seen).toMatchObject({ decoded: [0, 3], lost: [1, 2] });
+    expect(seen).toMatchObject({ decoded: [0, 3], lost: [1, 2], asked: 1 });
   });
 
   it("is replaced after a failure, and what was inside is lost", () => {

@@ -41,7 +41,8 @@ export const startDialogStyles = css`
     pointer-events: none;
   }
   select.plain {
-    width: auto;
+    flex: none;
+    width: 136px;
     margin-left: auto;
     padding-left: 10px !important;
   }
