@@ -20,12 +20,13 @@ from earthshine.control.db.engine import Database
 from earthshine.control.dialing.service import DialedStream
 from earthshine.control.throttle import Throttle
 from earthshine.net.handover import Detached
-from earthshine.protocols.envelope import CloseDesktop, OpenDesktop, Start
+from earthshine.protocols.envelope import CloseDesktop, OpenDesktop, Ping, Start
 from tests.e2e.fake_desktop import FakeDesktop
 from tests.unit.control.world import FakeRunner, Person, World, started, world
 
 T = TypeVar("T")
 PATIENCE = 30.0
+HEARTBEAT = 5.0
 PLACE = "unix:/run/earthshine/desktop/viewer"
 
 
@@ -38,6 +39,7 @@ class DesktopWorld:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self.desktop: FakeDesktop
+        self._drawing: asyncio.Task[None]
         self.here: World
         self.refuse: tuple[str, str] | None = None
         """Code and words with which the runner refuses to open a desktop."""
@@ -123,11 +125,15 @@ class DesktopWorld:
             self._runner = await self.here.runner(capabilities={"desktop": ""})
             self.here.plane.dialing.dial = self._dial  # type: ignore[method-assign]
             self._drawing = tasks.create_task(self.desktop.run())
-            answering = tasks.create_task(self._answer(self._runner))
+            background = [
+                tasks.create_task(self._answer(self._runner)),
+                tasks.create_task(_beat(self._runner)),
+            ]
             self._ready.set()
             await self._leave.wait()
             self._drawing.cancel()
-            answering.cancel()
+            for task in background:
+                task.cancel()
             self.desktop.cut()
 
     async def _answer(self, runner: FakeRunner) -> None:
@@ -142,11 +148,19 @@ class DesktopWorld:
                 else:
                     await runner.done(frame, {"viewer": PLACE})
 
-    async def _dial(self, runner_id: str, destination: str) -> DialedStream:
+    async def _dial(self, runner_id: str, destination: object) -> DialedStream:
         assert destination == PLACE
         near, far = socket.socketpair()
         self._tasks.create_task(self.desktop.serve(far))
         return DialedStream(runner_id, destination, Detached(near, b""))
+
+
+async def _beat(runner: FakeRunner) -> None:
+    """A runner that says nothing counts as gone."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            await runner.say(Ping(seq=0))
 
 
 async def _command(runner: FakeRunner) -> Any:

@@ -83,6 +83,24 @@ class Encoder:
         return bytes(packets[0]), packets[0].is_keyframe
 
 
+def opus(packets: int) -> list[bytes]:
+    """20 ms each of a tone, as Opus, 48 kHz stereo."""
+    context = av.CodecContext.create("libopus", "w")
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate, context.layout, context.format = 48_000, "stereo", "flt"
+    context.time_base = Fraction(1, 48_000)
+    found: list[bytes] = []
+    for at in range(packets):
+        times = (np.arange(960) + at * 960) / 48_000
+        tone = (0.2 * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(
+            np.repeat(tone, 2).reshape(1, -1), format="flt", layout="stereo"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, at * 960, Fraction(1, 48_000)
+        found += [bytes(packet) for packet in context.encode(frame)]
+    return found
+
+
 class Consumer:
     """One viewer's stream."""
 

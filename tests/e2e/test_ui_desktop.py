@@ -1,7 +1,9 @@
 """The desktop in the browser: pixels on the canvas, input at the desktop, breaks without black."""
 
+import base64
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,9 @@ from earthshine.protocols import viewer
 from earthshine.protocols.viewer import Key, Pointer, ReleaseAll, Text, Wheel
 from tests.e2e import barcode
 from tests.e2e.conftest import PATIENCE_MS, WIDE
-from tests.e2e.desktop_page import DesktopPage
+from tests.e2e.desktop_page import VIEW, DesktopPage
 from tests.e2e.desktop_world import DesktopWorld
-from tests.e2e.fake_desktop import FakeDesktop, png
+from tests.e2e.fake_desktop import FakeDesktop, opus, png
 from tests.e2e.pages import EarthshinePages
 
 pytestmark = pytest.mark.browser
@@ -71,12 +73,25 @@ def other_page(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
+def fresh_ages(samples: list[tuple[int, int | None]]) -> Iterator[int]:
+    """How old each picture was when the page first read it, in milliseconds."""
+    last = None
+    for now, value in samples:
+        if value is not None and value != last and last is not None:
+            yield now - value
+        last = value
+
+
 # --- pictures ------------------------------------------------------------------------------------
 
 
 def test_the_picture_is_the_current_one(desktop: DesktopPage, shots: Path) -> None:
     first = desktop.wait_picture()
     assert desktop.wait_picture(newer_than=first) > first
+    desktop.sample()
+    desktop.page.wait_for_timeout(2000)  # to see how old pictures are
+    ages = sorted(age for age in fresh_ages(desktop.samples()))
+    print(f"drawn at the desktop until read here, ms: p50 {ages[len(ages) // 2]}, of {len(ages)}")
     desktop.page.screenshot(path=shots / "desktop.png")
 
 
@@ -196,7 +211,7 @@ def test_a_decoder_that_fails_goes_on_with_a_key_frame(
     no_picture = b"\0\0\0\1\x67\x42\xc0\x33" + bytes(20)
     another_codec = viewer.Video(viewer.FrameFlag.KEY, 999_999, 0, 0, no_picture)
     for broken in (cut_short, another_codec):
-        world.do(lambda broken=broken: fake.say(broken))
+        world.do(partial(fake.say, broken))
         wait_until(lambda: viewer.KeyFrameWanted() in fake.wishes)
         fake.wishes.clear()
         desktop.wait_current()
@@ -450,6 +465,23 @@ def test_what_the_desktop_copies_is_offered(
     steering.page.wait_for_function(f"async () => await {clipboard} === 'at once'")
 
 
+def test_sound(
+    page: Page, world: DesktopWorld, fake: FakeDesktop, session: str, wait_until
+) -> None:
+    fake.audio = True
+    desktop = opened(page, world, session)
+    desktop.wait_current()
+    desktop.press_button("Statistics")
+    desktop.press_button("Sound")
+    wait_until(lambda: fake.wishes[-1] == viewer.Watch(audio=True, statistics=True))
+    for number, packet in enumerate(opus(60)):
+        world.do(partial(fake.say, viewer.Audio(number, number * 20_000, packet)))
+        desktop.page.wait_for_timeout(20)  # a tone takes its time
+    assert desktop.page.evaluate(f"{VIEW}.viewer.audio.played") > 30
+    desktop.press_button("Sound")
+    wait_until(lambda: fake.wishes[-1] == viewer.Watch(audio=False, statistics=True))
+
+
 def test_statistics_and_a_screenshot(desktop: DesktopPage, shots: Path) -> None:
     desktop.press_button("Statistics")
     figures = desktop.page.locator("es-desktop-statistics")
@@ -461,6 +493,28 @@ def test_statistics_and_a_screenshot(desktop: DesktopPage, shots: Path) -> None:
     with desktop.page.expect_download() as download:
         desktop.press_button("Screenshot")
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recording_plays(desktop: DesktopPage) -> None:
+    desktop.menu("Record to a file")
+    desktop.page.wait_for_timeout(2500)  # what is recorded
+    with desktop.page.expect_download() as download:
+        desktop.press_button("Stop recording")
+    data = download.value.path().read_bytes()
+    # An empty page: ours may not play anything.
+    size = desktop.page.context.new_page().evaluate(
+        """async data => {
+          const bytes = Uint8Array.from(atob(data), char => char.charCodeAt(0));
+          const video = document.createElement('video');
+          video.muted = true;
+          video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/webm' }));
+          await video.play();
+          while (video.currentTime < 0.5) await new Promise(requestAnimationFrame);
+          return [video.videoWidth, video.videoHeight];
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    assert size == [640, 400]
 
 
 def test_between_terminal_and_desktop(steering: DesktopPage) -> None:

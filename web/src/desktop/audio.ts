@@ -34,6 +34,9 @@ export function canHear(scope: { isSecureContext?: boolean; AudioDecoder?: unkno
 }
 
 export class AudioPlayer {
+  /** Packets that were heard, and those that came too late or too many. */
+  played = 0;
+  dropped = 0;
   private context: AudioContext | null = null;
   private decoder: AudioDecoder | null = null;
   private readonly schedule = new Schedule();
@@ -86,6 +89,9 @@ export class AudioPlayer {
       source.buffer = buffer;
       source.connect(context.destination);
       source.start(at);
+      this.played += 1;
+    } else {
+      this.dropped += 1;
     }
     sound.close();
   }

@@ -7,6 +7,8 @@ import { type Keyboard, isMac } from "./keyboard";
 
 /** Longest wait for the page's own paste, before the key goes on without it. */
 const PASTE_MS = 300;
+/** Key events that may wait for a paste. */
+const MAX_DEFERRED = 64;
 
 export interface TypingHooks {
   /** A key that is the page's. True when it was. */
@@ -28,7 +30,10 @@ export function isPaste(event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey"
 
 export class Typing {
   private composing = false;
+  /** A paste is on its way: goes on with its key. What is typed meanwhile waits behind it. */
   private pasting: (() => void) | null = null;
+  private pasteTimer: ReturnType<typeof setTimeout> | undefined;
+  private deferred: (() => void)[] = [];
   private readonly off = new AbortController();
 
   constructor(
@@ -40,8 +45,8 @@ export class Typing {
       field.addEventListener(name, act as EventListener, { signal: this.off.signal });
     on("keydown", (event) => this.keyDown(event));
     on("keyup", (event) => {
-      keyboard.up(event);
       event.preventDefault();
+      if (!this.defer(() => keyboard.up(event))) keyboard.up(event);
     });
     on("compositionstart", () => (this.composing = true));
     on("compositionend", (event) => {
@@ -76,6 +81,9 @@ export class Typing {
   }
 
   private let(): void {
+    clearTimeout(this.pasteTimer);
+    this.pasting = null;
+    this.deferred = [];
     if (this.keyboard.heldKeys > 0) this.keyboard.releaseAll();
   }
 
@@ -84,6 +92,11 @@ export class Typing {
     this.keyboard.agree(withOwn(event));
     if (!this.hooks.allowed()) {
       if (!event.isComposing) event.preventDefault();
+      return;
+    }
+    if (this.defer(() => this.keyboard.down(event))) {
+      event.preventDefault();
+      event.stopPropagation();
       return;
     }
     if (isPaste(event) && !event.repeat) {
@@ -112,20 +125,28 @@ export class Typing {
   /** Not prevented: the browser answers with a `paste` event. The key follows what was pasted. */
   private pasteThenKey(event: KeyboardEvent): void {
     event.stopPropagation();
-    const timer = setTimeout(() => this.pasting?.(), PASTE_MS);
-    this.pasting = () => {
-      clearTimeout(timer);
+    this.pasteTimer = setTimeout(() => this.pasting?.(), PASTE_MS);
+    const go = (): void => {
+      clearTimeout(this.pasteTimer);
+      if (this.pasting !== go) return;
       this.pasting = null;
-      // The key may be up again by now: nothing would ever say so.
       this.keyboard.down(event);
-      this.keyboard.up(event);
+      for (const later of this.deferred.splice(0)) later();
     };
+    this.pasting = go;
+  }
+
+  /** Keys keep their order: Ctrl must not go up before the V that was pressed with it goes down. */
+  private defer(act: () => void): boolean {
+    if (!this.pasting) return false;
+    if (this.deferred.length < MAX_DEFERRED) this.deferred.push(act);
+    return true;
   }
 
   private async paste(event: ClipboardEvent): Promise<void> {
     event.preventDefault();
     const go = this.pasting;
-    this.pasting = null;
+    clearTimeout(this.pasteTimer);
     if (event.clipboardData && this.hooks.allowed()) await this.hooks.pasted(event.clipboardData);
     go?.();
   }

@@ -50,7 +50,7 @@ export class DesktopViewer extends EventTarget {
   private readonly stream: DesktopStream;
   private readonly painter: Painter;
   private readonly video: VideoPlayer;
-  private readonly audio = new AudioPlayer();
+  readonly audio = new AudioPlayer();
   private hidden = false;
   private hideTimer: ReturnType<typeof setTimeout> | undefined;
   private measuring: ReturnType<typeof setInterval> | undefined;

@@ -27,6 +27,7 @@ export class DesktopBar extends LitElement {
   /** What the menu holds beside what the bar knows itself. */
   @property({ attribute: false }) menu: readonly MenuItem[] = [];
   @property({ type: Boolean }) statistics = false;
+  @property({ type: Boolean }) recording = false;
   @property({ type: Boolean }) fullScreen = false;
 
   constructor() {
@@ -101,6 +102,17 @@ export class DesktopBar extends LitElement {
         width: 30px;
         height: 30px;
       }
+      .recording {
+        height: 28px;
+        padding: 0 9px;
+        color: var(--bad);
+      }
+      .recording i {
+        width: 9px;
+        height: 9px;
+        border-radius: 50%;
+        background: var(--bad);
+      }
       .gap {
         width: 1px;
         height: 18px;
@@ -169,6 +181,9 @@ export class DesktopBar extends LitElement {
         ${presets.map(([name, label, what]) => html`<option value=${name} title=${what} ?selected=${viewer.desktop?.preset === name}>${label}</option>`)}
       </select>
       <span class="gap"></span>
+      ${this.recording
+        ? html`<button class="recording" title="Stop recording" aria-label="Stop recording" @click=${() => this.tell("record")}><i></i>Rec</button>`
+        : nothing}
       ${viewer.desktop?.audio
         ? html`<button class="square" aria-label="Sound" title="Sound" aria-pressed=${viewer.hears} @click=${() => viewer.listen(!viewer.hears)}>
             ${desktopIcon(viewer.hears ? "sound" : "silent")}

@@ -3,6 +3,7 @@
 import { LitElement, css, html } from "lit";
 import { customElement, state } from "lit/decorators.js";
 
+import { icon } from "./icons";
 import { base, buttons } from "./styles/shared";
 
 export const desktopModifiers = ["Control", "Alt", "Shift", "Meta"] as const;
@@ -82,7 +83,9 @@ export class DesktopKeys extends LitElement {
   override render() {
     // The keyboard of the phone stays open: the focus does not move.
     const stay = (event: Event): void => event.preventDefault();
-    return html`<button tabindex="-1" aria-label="Keyboard" @pointerdown=${stay} @click=${() => this.dispatchEvent(new Event("keyboard"))}>⌨</button>
+    return html`<button tabindex="-1" aria-label="Keyboard" @pointerdown=${stay} @click=${() => this.dispatchEvent(new Event("keyboard"))}>
+        ${icon("keyboard")}
+      </button>
       ${desktopModifiers.map(
         (modifier) => html`<button tabindex="-1" aria-pressed=${this.armed.has(modifier)} @pointerdown=${stay} @click=${() => this.toggle(modifier)}>
           ${short[modifier]}

@@ -18,10 +18,13 @@ export interface DesktopMenuInput {
   readonly viewer: DesktopViewer;
   readonly ways: readonly Way[];
   readonly keys: boolean;
+  /** This browser can record. */
+  readonly records: boolean;
+  readonly recording: boolean;
   readonly act: (action: string) => void;
 }
 
-export function desktopMenu({ viewer, ways, keys, act }: DesktopMenuInput): MenuItem[] {
+export function desktopMenu({ viewer, ways, keys, records, recording, act }: DesktopMenuInput): MenuItem[] {
   const items: MenuItem[] = [];
   const add = (label: string, action: string, more: Partial<MenuItem> = {}): void => {
     items.push({ label, run: () => act(action), ...more });
@@ -46,13 +49,14 @@ export function desktopMenu({ viewer, ways, keys, act }: DesktopMenuInput): Menu
   }
   add("Share the clipboard", "clipboard", shareClipboard ? { icon: "check" } : {});
   add("Screenshot", "screenshot", { icon: "down" });
+  if (records) add(recording ? "Stop recording" : "Record to a file", "record", recording ? { icon: "stop" } : {});
   add("Statistics", "statistics");
   if (viewer.pictures === "h264") add("Show stills instead of video", "stills");
   else if (canDecode() && viewer.desktop?.codec) add("Show video", "video");
   add("Connect again", "reconnect");
   for (const way of ways) {
     items.push({
-      label: `By ${way.label}`,
+      label: `Connection: ${way.label}`,
       disabled: way.obstacle !== "" && !way.chosen,
       ...(way.chosen ? { icon: "check" as const } : {}),
       ...(way.obstacle ? { hint: way.obstacle } : {}),

@@ -1,6 +1,6 @@
 /** A desktop by the best way that works; when one fails, the next, with a word about it. */
 
-import { LitElement, type PropertyValues, css, html } from "lit";
+import { LitElement, type PropertyValues, type TemplateResult, css, html } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 
 import { api } from "../api/client";
@@ -8,12 +8,23 @@ import type { ConnectionMethod } from "../api/types";
 import { type MethodName, chooseMethod, obstacle } from "../desktop/methods";
 import type { Way } from "./desktop-menu";
 import "./desktop-view";
-import type { DesktopView } from "./desktop-view";
 import { base } from "./styles/shared";
 import { notify } from "./toasts";
 
-/** What this page can show itself. */
-const shown: ReadonlySet<MethodName> = new Set(["native"]);
+/**
+ * How each way is shown. An element tells with a `failed` event, its detail why, that its way does
+ * not work, and has `takeFocus()` and `hasFocus`.
+ */
+const views: Partial<Record<MethodName, (panel: DesktopPanel) => TemplateResult>> = {
+  native: (panel) =>
+    html`<es-desktop-view sessionId=${panel.sessionId} sessionTitle=${panel.sessionTitle} .ways=${panel.ways}></es-desktop-view>`,
+};
+const shown: ReadonlySet<MethodName> = new Set(Object.keys(views) as MethodName[]);
+
+interface Shows extends Element {
+  takeFocus(): void;
+  readonly hasFocus: boolean;
+}
 
 @customElement("es-desktop-panel")
 export class DesktopPanel extends LitElement {
@@ -21,13 +32,18 @@ export class DesktopPanel extends LitElement {
   @property() sessionTitle = "";
   @state() private methods: readonly ConnectionMethod[] = [];
   @state() private chosen: MethodName = "native";
-  @query("es-desktop-view") private view?: DesktopView;
+  @query("[data-way] > *") private view?: Shows;
   private readonly failed = new Set<MethodName>();
 
   static override styles = [
     base,
     css`
       :host {
+        display: grid;
+        min-width: 0;
+        min-height: 0;
+      }
+      [data-way] {
         display: grid;
         min-width: 0;
         min-height: 0;
@@ -48,7 +64,7 @@ export class DesktopPanel extends LitElement {
   }
 
   /** This way does not work: take the next. */
-  fail(name: MethodName, why: string): void {
+  private fail(name: MethodName, why: string): void {
     this.failed.add(name);
     const next = chooseMethod(this.methods, shown, this.failed);
     if (!next) return;
@@ -67,8 +83,11 @@ export class DesktopPanel extends LitElement {
     }
   }
 
-  private get ways(): Way[] {
-    return this.methods.map((method) => ({
+  /** Those that this page knows how to show; one alone is no choice. */
+  get ways(): Way[] {
+    const known = this.methods.filter((method) => shown.has(method.name));
+    if (known.length < 2) return [];
+    return known.map((method) => ({
       label: method.label,
       obstacle: obstacle(method, shown, this.failed),
       chosen: method.name === this.chosen,
@@ -77,7 +96,9 @@ export class DesktopPanel extends LitElement {
   }
 
   override render() {
-    return html`<es-desktop-view sessionId=${this.sessionId} sessionTitle=${this.sessionTitle} .ways=${this.ways}></es-desktop-view>`;
+    return html`<div data-way=${this.chosen} @failed=${(event: CustomEvent<string>) => this.fail(this.chosen, event.detail)}>
+      ${views[this.chosen]?.(this)}
+    </div>`;
   }
 }
 

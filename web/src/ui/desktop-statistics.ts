@@ -65,6 +65,7 @@ export class DesktopStatistics extends LitElement {
       ["Skipped for you", `${server?.skipped ?? 0}`],
       ["Encoder", server?.encoder || viewer.desktop?.codec || "–"],
     ];
+    if (viewer.hears) rows.push(["Sound", `${viewer.audio.played} packets, ${viewer.audio.dropped} dropped`]);
     return html`<dl aria-label="Statistics">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
   }
 }

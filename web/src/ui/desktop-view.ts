@@ -6,6 +6,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { colourOf } from "../desktop/cursor";
 import { Keyboard } from "../desktop/keyboard";
 import { encode } from "../desktop/messages";
+import { Recording, formatFor } from "../desktop/recording";
 import { PointerInput } from "../desktop/pointer";
 import { type Scale, type Shown, pixelAt, shownSize, wantedSize } from "../desktop/scaling";
 import { TouchInput, type TouchMode } from "../desktop/touch";
@@ -23,6 +24,7 @@ import { desktopShortcutOf } from "./desktop-shortcuts";
 import "./desktop-statistics";
 import { desktopWords } from "./desktop-words";
 import { marked } from "./marked";
+import { saveFile } from "./save-file";
 import { base, buttons } from "./styles/shared";
 import { desktopViewStyles } from "./styles/desktop-view";
 import { notify } from "./toasts";
@@ -30,6 +32,7 @@ import { notify } from "./toasts";
 /** While a window is dragged, its size is told this often. */
 const RESIZE_PAUSE_MS = 250;
 const MAX_ZOOM = 6;
+const ATTEMPTS_BEFORE_ANOTHER_WAY = 4;
 
 @customElement("es-desktop-view")
 export class DesktopView extends LitElement {
@@ -41,6 +44,7 @@ export class DesktopView extends LitElement {
   @state() private showsKeys = matchMedia("(pointer: coarse)").matches;
   @state() private focused = false;
   @state() private locked = false;
+  @state() private recording: Recording | null = null;
   @state() private room = { width: 0, height: 0 };
   @state() private zoom = 1;
   /** The pointer of a trackpad, drawn at once: the desktop's own answer comes later. */
@@ -57,7 +61,11 @@ export class DesktopView extends LitElement {
   private touchTimer: ReturnType<typeof setTimeout> | undefined;
   private resizeTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly sizes = new ResizeObserver(() => this.measureRoom());
-  private readonly viewerChanged = (): void => this.requestUpdate();
+  private toldFailure = false;
+  private readonly viewerChanged = (): void => {
+    this.requestUpdate();
+    this.tellFailure();
+  };
   private readonly fullScreenChanged = (): void => this.requestUpdate();
 
   constructor() {
@@ -110,6 +118,7 @@ export class DesktopView extends LitElement {
       ...desktopClipboardHooks(() => this.viewer),
     });
     this.viewer = viewer;
+    this.toldFailure = false;
     viewer.addEventListener("change", this.viewerChanged);
     const send = (message: Uint8Array<ArrayBuffer>): boolean => viewer.send(message);
     const keyboard = new Keyboard(send);
@@ -145,9 +154,18 @@ export class DesktopView extends LitElement {
     viewer.start();
   }
 
+  /** Nothing was ever seen this way, however often it was tried: another may do. */
+  private tellFailure(): void {
+    const { viewer } = this;
+    if (!viewer || viewer.everDrawn || this.toldFailure || viewer.status.attempts < ATTEMPTS_BEFORE_ANOTHER_WAY) return;
+    this.toldFailure = true;
+    this.dispatchEvent(new CustomEvent("failed", { bubbles: true, detail: viewer.reason || viewer.status.why }));
+  }
+
   private shut(): void {
     clearTimeout(this.touchTimer);
     clearTimeout(this.resizeTimer);
+    this.recording?.stop();
     this.typing?.close();
     this.pointer?.close();
     this.viewer?.removeEventListener("change", this.viewerChanged);
@@ -266,6 +284,7 @@ export class DesktopView extends LitElement {
       "switch-view": () => this.dispatchEvent(new CustomEvent("switch-view", { bubbles: true, composed: true })),
       "full-screen": () => void this.toggleFullScreen(),
       screenshot: () => void this.screenshot(),
+      record: () => this.toggleRecording(),
       statistics: () => {
         this.showsStatistics = !this.showsStatistics;
         this.viewer?.measure(this.showsStatistics);
@@ -304,13 +323,22 @@ export class DesktopView extends LitElement {
 
   private async screenshot(): Promise<void> {
     const file = await this.viewer?.canvas.file();
-    if (!file) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(file);
-    const time = new Date().toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".");
-    link.download = `${this.sessionTitle.replace(/[^\p{L}\p{N} ._-]+/gu, "").trim() || "desktop"} ${time}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    if (file) saveFile(file, this.sessionTitle, "png");
+  }
+
+  private toggleRecording(): void {
+    if (this.recording) {
+      this.recording.stop();
+      return;
+    }
+    try {
+      this.recording = new Recording(this.canvas, (file) => {
+        this.recording = null;
+        saveFile(file, this.sessionTitle, file.type === "video/mp4" ? "mp4" : "webm");
+      });
+    } catch (error) {
+      notify({ key: "record", text: "It could not be recorded.", detail: error instanceof Error ? error.message : "" });
+    }
   }
 
   private ctrlAltDelete(): void {
@@ -361,7 +389,8 @@ export class DesktopView extends LitElement {
       ${viewer
         ? html`<es-desktop-bar
             .viewer=${viewer}
-            .menu=${desktopMenu({ viewer, ways: this.ways, keys: this.showsKeys, act: (action) => this.act(action) })}
+            .menu=${desktopMenu({ viewer, ways: this.ways, keys: this.showsKeys, records: formatFor() !== null, recording: this.recording !== null, act: (action) => this.act(action) })}
+            ?recording=${this.recording !== null}
             ?statistics=${this.showsStatistics}
             ?fullScreen=${document.fullscreenElement !== null}
             @act=${(event: CustomEvent<string>) => this.act(event.detail)}
