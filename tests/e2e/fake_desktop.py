@@ -227,6 +227,17 @@ class FakeDesktop:
             for consumer in by_video:
                 self._send(consumer, unit, key, changed, captured, spent)
         for consumer in watching:
+            if consumer.wants.statistics and self._frame % self.rate == 0:
+                consumer.say(
+                    viewer.Statistics(
+                        capture_ms=1.5,
+                        encode_ms=4.2,
+                        frames=self.rate,
+                        skipped=consumer.skipped,
+                        bytes=0,
+                        encoder="x264, fake",
+                    )
+                )
             if consumer.wants.video == "stills" and not consumer.unseen:
                 consumer.unseen.add(self._frame)
                 still = png(self.screen)

@@ -487,7 +487,8 @@ def test_statistics_and_a_screenshot(desktop: DesktopPage, shots: Path) -> None:
     figures = desktop.page.locator("es-desktop-statistics")
     expect(figures).to_contain_text("640 \u00d7 400")
     expect(figures).not_to_contain_text("Age when drawn\u2013")
-    desktop.page.wait_for_timeout(1200)  # a second to measure
+    expect(figures).to_contain_text("x264, fake")
+    expect(figures).to_contain_text("4.2 ms")
     desktop.page.screenshot(path=shots / "desktop-statistics.png")
     print(figures.inner_text().replace("\n", " "))
     with desktop.page.expect_download() as download:

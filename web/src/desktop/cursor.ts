@@ -40,5 +40,5 @@ export interface OtherPointer {
 
 /** A viewer's colour: always the same for the same number. */
 export function colourOf(viewer: number): string {
-  return viewer === 0 ? "var(--text-3)" : `hsl(${(viewer * 137) % 360} 65% 48%)`;
+  return viewer === 0 ? "var(--text-3)" : `hsl(${(viewer * 137) % 360} 60% 38%)`;
 }

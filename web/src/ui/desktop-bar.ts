@@ -119,6 +119,11 @@ export class DesktopBar extends LitElement {
         background: var(--line);
         margin: 0 3px;
       }
+      @container (max-width: 640px) {
+        .people {
+          display: none !important;
+        }
+      }
       @container (max-width: 520px) {
         .roomy {
           display: none !important;
@@ -126,8 +131,7 @@ export class DesktopBar extends LitElement {
       }
       @container (max-width: 400px) {
         select,
-        .gap,
-        .people {
+        .gap {
           display: none !important;
         }
       }
