@@ -105,7 +105,7 @@ class StartDialog:
             self.dialog.get_by_role("button", name=folder).click()
 
     def use_worktree(self) -> None:
-        self.dialog.get_by_role("switch").check()
+        self.dialog.get_by_role("switch", name="worktree").check()
 
     @property
     def problem(self) -> Locator:

@@ -31,6 +31,8 @@ import "./prompt-box";
 import type { PromptBox } from "./prompt-box";
 import { PromptHistory } from "./prompt-history";
 import "./search-bar";
+import "./view-switch";
+import { type SessionView, nextView, viewFor } from "./view-switch";
 import "./session-bar";
 import "./session-missing";
 import { sessionMenu } from "./session-menu";
@@ -40,8 +42,6 @@ import "./styles/session-views.css";
 import "./text-sheet";
 import "./timeline";
 import { notify, notifyError } from "./toasts";
-import "./view-switch";
-import { type SessionView, nextView, viewFor } from "./view-switch";
 
 const histories = new Map<string, PromptHistory>();
 
@@ -228,6 +228,10 @@ export class SessionPage extends LitElement {
     acts[action]?.();
   }
 
+  private startAgain(): void {
+    this.dispatchEvent(new CustomEvent("start", { bubbles: true, detail: this.viewing?.session }));
+  }
+
   /** Terminal, desktop or both, where this session has a desktop. */
   private get sessionView(): SessionView {
     const session = this.viewing?.session ?? store.session(this.sessionId);
@@ -249,10 +253,6 @@ export class SessionPage extends LitElement {
     void import("./desktop-panel");
     const title = this.viewing?.session ? titleOf(this.viewing.session) : "";
     return html`<es-desktop-panel sessionId=${this.sessionId} sessionTitle=${title} @switch-view=${() => this.perform("switch-view")}></es-desktop-panel>`;
-  }
-
-  private startAgain(): void {
-    this.dispatchEvent(new CustomEvent("start", { bubbles: true, detail: this.viewing?.session }));
   }
 
   private toggleSearch(): void {
@@ -334,7 +334,7 @@ export class SessionPage extends LitElement {
     const why = viewing?.canControl === false && viewing.live ? "You may watch this session, but not write to it" : "";
     const touch = matchMedia("(pointer: coarse)").matches;
     return html`${session.reason ? html`<es-condition .reason=${session.reason}></es-condition>` : nothing}
-      ${touch && !why && this.sessionView !== "desktop"
+      ${touch && !why
         ? html`<es-key-row
             ?ctrlArmed=${viewing?.terminal?.ctrlArmed ?? false}
             @press=${(event: CustomEvent<ExtraKey>) => this.pressExtra(event.detail)}
