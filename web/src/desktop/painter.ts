@@ -42,6 +42,7 @@ export class Painter {
   /** Pictures drawn since the page was opened. */
   painted = 0;
   private nextIndex = 0;
+  private lastPainted = -1;
   private readonly arrived = new Map<number, Arrived>();
   private waiting: Waiting[] = [];
   private readonly patches = new Patches<ImageBitmap>((picture) => picture.close());
@@ -118,8 +119,8 @@ export class Painter {
 
   private ready(index: number, picture: VideoFrame | ImageBitmap, width: number, height: number): void {
     const arrived = this.arrived.get(index);
-    const newest = this.waiting.at(-1);
-    if (!arrived || this.closed || (newest && newest.index > index)) {
+    const newest = this.waiting.at(-1)?.index ?? this.lastPainted;
+    if (!arrived || this.closed || newest > index) {
       picture.close();
       this.lost([index]);
       return;
@@ -161,6 +162,7 @@ export class Painter {
         this.patches.painted(picture.index, picture.damage);
       }
       this.painted += 1;
+      this.lastPainted = last.index;
       if (resized) this.hooks.sized();
       const now = this.now();
       for (const picture of seen) {

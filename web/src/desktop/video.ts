@@ -11,6 +11,8 @@ import type { Video } from "./messages";
 
 /** Longest time a picture may stay inside the decoder while nothing follows. */
 export const HELD_BACK_MS = 700;
+/** Longest wait for a decoder to empty itself. */
+const FLUSH_MS = 500;
 /** Failures without a picture in between after which video is given up here. */
 export const MAX_FAILURES = 4;
 /** A key frame is asked for at most this often. */
@@ -65,7 +67,7 @@ export class VideoPlayer {
     } catch (error) {
       this.fail(error);
     }
-    this.watch();
+    if (this.timer === undefined) this.watch();
   }
 
   /** A new connection: what was before does not go on. */
@@ -122,9 +124,10 @@ export class VideoPlayer {
     this.hooks.decoded(picture, index);
   }
 
+  /** From the last picture on: also a decoder that takes data without end has to give some. */
   private watch(): void {
     clearTimeout(this.timer);
-    if (this.inside.length) this.timer = setTimeout(() => void this.empty(), HELD_BACK_MS);
+    this.timer = this.inside.length ? setTimeout(() => void this.empty(), HELD_BACK_MS) : undefined;
   }
 
   /** The decoder sits on pictures: take them out. It then needs a key frame to go on. */
@@ -134,7 +137,7 @@ export class VideoPlayer {
     this.needsKey = true;
     this.software = true;
     try {
-      await decoder.flush();
+      await Promise.race([decoder.flush(), new Promise((late) => setTimeout(late, FLUSH_MS))]);
     } catch {
       // It was replaced meanwhile, or fails by itself.
     }
@@ -154,6 +157,7 @@ export class VideoPlayer {
 
   private drop(): void {
     clearTimeout(this.timer);
+    this.timer = undefined;
     const { decoder, inside } = this;
     this.decoder = null;
     this.inside = [];

@@ -24,7 +24,7 @@ export const DESKTOP_SIZES = ["1280x800", "1600x900", "1920x1080", "2560x1440"] 
 
 /** Why this machine gives sessions no desktop; empty where it does. */
 export function noDesktopWhy(runner: Runner | undefined): string {
-  return runner?.capabilities?.["desktop"] ?? "This machine's runner has no desktops.";
+  return runner?.capabilities?.["desktop"] ?? "Its runner says nothing of desktops.";
 }
 
 /** Agents in the order in which they are offered first. */
