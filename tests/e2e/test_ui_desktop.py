@@ -252,6 +252,7 @@ def test_no_webcodecs_means_stills(
     desktop = opened(page, world, session)
     desktop.wait_current()
     assert fake.wishes[0] == viewer.Watch(video="stills")
+    expect(desktop.app.notices.first).to_contain_text("you see stills")
     wanted = fake.screen[200, 100:140].tolist()
     flat = desktop.pixels(100, 200, 40, 1)
     assert [flat[at : at + 3] for at in range(0, 160, 4)] == wanted, "stills as PNG are exact"

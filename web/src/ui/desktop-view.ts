@@ -151,6 +151,7 @@ export class DesktopView extends LitElement {
     });
     this.touch = this.makeTouch(viewer);
     this.measureRoom();
+    if (viewer.stillsBecause) notify({ key: "desktop", text: viewer.stillsBecause });
     viewer.start();
   }
 
@@ -271,7 +272,7 @@ export class DesktopView extends LitElement {
   // --- the toolbar ---
 
   private shortcut(event: KeyboardEvent): boolean {
-    const action = desktopShortcutOf(event, this.locked);
+    const action = desktopShortcutOf(event, this.locked || document.fullscreenElement !== null);
     if (action === null || action === "browser") return action === "browser";
     event.preventDefault();
     event.stopPropagation();
