@@ -1,9 +1,9 @@
 /**
- * The desktop on a canvas: whole frames, and exact pixels above them.
+ * The desktop on a canvas: frames, and exact pixels above them.
  *
- * Exact pixels live on a layer of their own, so that they outlast frames that change something else.
- * The canvas takes another size only together with the first picture that has it: whatever breaks,
- * the last picture stays.
+ * Of a frame that says where it differs, only that is drawn: exact pixels elsewhere stay, and a
+ * large screen on which little happens costs little. The canvas takes another size only together
+ * with the first picture that has it: whatever breaks, the last picture stays.
  */
 
 import type { Box } from "./messages";
@@ -11,14 +11,10 @@ import { intersection } from "./patches";
 
 export class DesktopCanvas {
   private readonly context: CanvasRenderingContext2D;
-  private readonly layer: HTMLCanvasElement;
-  private readonly exact: CanvasRenderingContext2D;
-  private hasExact = false;
+  private scratch: CanvasRenderingContext2D | null = null;
 
   constructor(readonly element: HTMLCanvasElement) {
-    this.layer = document.createElement("canvas");
     this.context = twoDimensional(element, false);
-    this.exact = twoDimensional(this.layer, true);
   }
 
   get width(): number {
@@ -29,38 +25,50 @@ export class DesktopCanvas {
     return this.element.height;
   }
 
-  /** Draw a whole picture. `damage`: where it differs from the one before; `null`: perhaps everywhere. */
+  /** Draw a picture. `damage`: where it differs from the one before; `null`: perhaps everywhere. */
   frame(picture: CanvasImageSource, width: number, height: number, damage: readonly Box[] | null): void {
-    if (this.width !== width || this.height !== height) {
-      this.element.width = this.layer.width = width;
-      this.element.height = this.layer.height = height;
-      this.hasExact = false;
-    } else if (damage === null) {
-      this.exact.clearRect(0, 0, width, height);
-      this.hasExact = false;
-    } else {
-      for (const box of damage) this.exact.clearRect(box.x, box.y, box.width, box.height);
+    const resized = this.width !== width || this.height !== height;
+    if (resized) {
+      this.element.width = width;
+      this.element.height = height;
     }
-    this.context.drawImage(picture, 0, 0, width, height);
-    if (this.hasExact) this.context.drawImage(this.layer, 0, 0);
+    if (resized || damage === null) {
+      this.context.drawImage(picture, 0, 0, width, height);
+      return;
+    }
+    const whole = { x: 0, y: 0, width, height };
+    for (const box of damage) {
+      const { x, y, width: w, height: h } = intersection(box, whole);
+      if (w > 0 && h > 0) this.context.drawImage(picture, x, y, w, h, x, y, w, h);
+    }
   }
 
   /** Draw exact pixels, but for the boxes in `cut`. */
   patch(picture: CanvasImageSource, box: Box, cut: readonly Box[]): void {
-    const { x, y, width, height } = box;
-    this.exact.clearRect(x, y, width, height);
-    this.exact.drawImage(picture, x, y);
+    if (cut.length === 0) {
+      this.context.drawImage(picture, box.x, box.y);
+      return;
+    }
+    const scratch = this.scratchOf(box);
+    scratch.drawImage(picture, 0, 0);
     for (const hole of cut) {
       const inside = intersection(hole, box);
-      this.exact.clearRect(inside.x, inside.y, inside.width, inside.height);
+      scratch.clearRect(inside.x - box.x, inside.y - box.y, inside.width, inside.height);
     }
-    this.hasExact = true;
-    this.context.drawImage(this.layer, x, y, width, height, x, y, width, height);
+    this.context.drawImage(scratch.canvas, box.x, box.y);
   }
 
   /** The picture as a file; `null` before the first one. */
   file(): Promise<Blob | null> {
     return new Promise((resolve) => this.element.toBlob(resolve, "image/png"));
+  }
+
+  /** An empty canvas of a box's size. */
+  private scratchOf(box: Box): CanvasRenderingContext2D {
+    this.scratch ??= twoDimensional(document.createElement("canvas"), true);
+    this.scratch.canvas.width = box.width;
+    this.scratch.canvas.height = box.height;
+    return this.scratch;
   }
 }
 

@@ -9,6 +9,9 @@ import type { DesktopCanvas } from "./canvas";
 import type { Box, Exact, Still, Video } from "./messages";
 import { Patches } from "./patches";
 
+/** Rectangles of pictures that were not drawn themselves; beyond, the next one is drawn whole. */
+const MAX_MISSED = 4096;
+
 interface Arrived {
   readonly frame: number;
   readonly at: number;
@@ -145,6 +148,7 @@ export class Painter {
   private miss(damage: readonly Box[] | null): void {
     if (damage === null) this.missed = "all";
     else if (this.missed !== "all") this.missed.push(...damage);
+    if (this.missed !== "all" && this.missed.length > MAX_MISSED) this.missed = "all";
   }
 
   private paint(): void {
