@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -26,6 +28,39 @@ def home_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+class _Overheard(logging.Handler):
+    """What Earthshine and its server log, as text."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.text: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.partition(".")[0] in ("earthshine", "uvicorn"):
+            self.text.append(f"{self.format(record)} {vars(record)}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_a_log() -> Iterator[None]:
+    """Of all tokens and codes that were made in the whole run, none is in what was logged."""
+    made: set[str] = set()
+    real = secrets.token_urlsafe
+
+    def remembered(size: int | None = None) -> str:
+        secret = real(size)
+        made.add(secret)
+        return secret
+
+    overheard = _Overheard()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "token_urlsafe", remembered)
+        logging.getLogger().addHandler(overheard)
+        yield
+        logging.getLogger().removeHandler(overheard)
+    logged = "\n".join(overheard.text)
+    assert not [secret for secret in made if len(secret) >= 20 and secret in logged]
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,7 @@ async def test_the_same_machine_may_ask_again(here, machine):
 # --- incidents -----------------------------------------------------------------------------------
 
 
-async def test_a_replayed_code_lets_nobody_in(here, machine, trail):
+async def test_replayed_pairing_code(here, machine, trail):
     box, thief = await machine(), await machine("thief")
     made = await start(here.member)
     await box.present(made["code"])
@@ -136,7 +136,7 @@ async def test_a_replayed_code_lets_nobody_in(here, machine, trail):
     assert [f["details"]["reason"] for f in replays] == ["replayed", "replayed"]
 
 
-async def test_two_machines_with_one_code_void_the_pairing(here, machine, trail):
+async def test_parallel_pairing(here, machine, trail):
     """Parallel pairing: one of them has stolen the code, and nobody here knows which."""
     box, thief = await machine(), await machine("thief")
     made = await start(here.member)
