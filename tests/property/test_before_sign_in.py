@@ -37,7 +37,7 @@ counted: Counter[str] = Counter()
 
 CODE = pairing.show_code(pairing.new_code(bytes(range(pairing.CODE_ENTROPY_BYTES))))
 ADDRESS = ServerAddress("https://earthshine.example", None)
-GUARD = OriginGuard(lambda *_: None, AllowedOrigins(["https://earthshine.example"]))  # type: ignore[arg-type,return-value]
+GUARD = OriginGuard(lambda *_: None, AllowedOrigins(["https://earthshine.example"]))  # type: ignore[arg-type]
 CHALLENGES = Challenges()
 
 
