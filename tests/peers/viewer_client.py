@@ -45,12 +45,13 @@ def pixels(picture: bytes, codec: str = "png") -> Any:
 class Client:
     """Hears everything, says that it has seen each frame, and remembers."""
 
-    def __init__(self, socket: ClientConnection, *, sees: bool = True) -> None:
+    def __init__(self, socket: ClientConnection, opened: float, *, sees: bool = True) -> None:
         self.heard: list[viewer.FromDesktop] = []
         self.closed: int | None = None
-        self.opened = time.monotonic()
+        self.reason: str | None = None
+        self.opened = opened
         self.first_frame: float | None = None
-        """Seconds from opening until the first frame was decoded."""
+        """Seconds from the attempt to connect until the first frame was decoded."""
         self.shown: list[tuple[int, int]] = []
         """Times (ms) read from the barcode of frames, and when they were decoded."""
         self._socket = socket
@@ -67,6 +68,7 @@ class Client:
         except ConnectionClosed:
             pass
         self.closed = self._socket.close_code
+        self.reason = self._socket.close_reason
         self._news.set()
 
     async def _hear(self, message: viewer.FromDesktop) -> None:
@@ -99,7 +101,7 @@ class Client:
                     self._read += 1
                     if isinstance(message, kind) and met(message):
                         return message
-                assert self.closed is None, f"closed with {self.closed}"
+                assert self.closed is None, f"closed with {self.closed}: {self.reason}"
                 self._news.clear()
                 await self._news.wait()
 
@@ -125,6 +127,7 @@ async def watching(
     url: str, headers: dict[str, str], *, sees: bool = True, **wants: Any
 ) -> AsyncIterator[Client]:
     """A viewer of the desktop at this WebSocket address, who has said what it wants."""
+    opened = time.monotonic()
     async with connect(
         url,
         additional_headers=headers,
@@ -132,7 +135,7 @@ async def watching(
         max_size=None,
         compression=None,
     ) as socket:
-        client = Client(socket, sees=sees)
+        client = Client(socket, opened, sees=sees)
         listening = asyncio.create_task(client.listen())
         await client.say(viewer.Watch(**wants))
         try:
