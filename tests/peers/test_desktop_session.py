@@ -37,8 +37,9 @@ from earthshine.protocols.viewer import (
     Viewers,
 )
 from earthshine.runner.desktops import capabilities, x11
-from tests.peers.viewer_client import Client, Decoder, pixels, watching
+from tests.peers.viewer_client import Client, watching
 from tests.unit.runner.desktops import barcode
+from tests.unit.runner.desktops.viewers.decoding import Decoder, pixels
 from tests.world import World, running_world, wait_for
 
 MISSING = [

@@ -34,7 +34,11 @@ class Pace:
         self._unseen: dict[int, tuple[float, int]] = {}
         self._bytes = 0
         self._told = False
-        self._heard_at = 0.0
+        """The viewer says what it sees."""
+        self._mute = False
+        """It has not for long: it gets single pictures."""
+        self._waits_since = 0.0
+        """When it last said something, or was paused."""
         self._delays: deque[float] = deque(maxlen=SAMPLES)
 
     @property
@@ -49,8 +53,6 @@ class Pace:
 
     def sent(self, frame: int, size: int, now: float) -> None:
         """A picture was sent."""
-        if not self._unseen:
-            self._heard_at = now
         self._forget(frame)
         self._unseen[frame] = (now, size)
         self._bytes += size
@@ -60,7 +62,8 @@ class Pace:
         if frame not in self._unseen:
             return
         self._told = True
-        self._heard_at = now
+        self._mute = False
+        self._waits_since = now
         self._delays.append(now - self._unseen[frame][0])
         for older in list(self._unseen):
             self._forget(older)
@@ -80,18 +83,21 @@ class Pace:
     def verdict(self, now: float) -> Verdict | None:
         """What the stream should be told now, if anything."""
         if self.paused:
-            if self._bytes <= LOW or self._is_mute(now):
+            lost = self._is_mute(now)
+            if lost or self._has_caught_up():
+                self._mute = lost
                 self._unseen.clear()
                 self._bytes = 0
                 self.paused = False
                 return "continue"
         elif self._unseen and self._is_late(now):
             self.paused = True
+            self._waits_since = now
             return "pause"
         return None
 
     def _is_late(self, now: float) -> bool:
-        if len(self._unseen) > MAX_UNSEEN:
+        if self._mute or len(self._unseen) > MAX_UNSEEN:
             return True
         oldest = now - next(iter(self._unseen.values()))[0]
         usual = min(self._delays, default=0.0)
@@ -99,5 +105,9 @@ class Pace:
             return oldest > MUTE_SECONDS or (oldest > LATE_SECONDS and self._bytes > WINDOW)
         return oldest > LATE_SECONDS + usual and self._bytes > WINDOW
 
+    def _has_caught_up(self) -> bool:
+        few = self._bytes <= LOW and len(self._unseen) <= MAX_UNSEEN // 8
+        return few and self._told and not self._mute
+
     def _is_mute(self, now: float) -> bool:
-        return now - self._heard_at > (LOST_SECONDS if self._told else MUTE_SECONDS)
+        return now - self._waits_since > (LOST_SECONDS if self._told else MUTE_SECONDS)

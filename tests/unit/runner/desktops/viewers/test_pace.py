@@ -73,11 +73,18 @@ def test_one_that_says_nothing_gets_a_picture_now_and_then():
     pace = Pace()
     pace.sent(0, LARGE, 0.0)
     assert pace.verdict(LATE_SECONDS + 0.1) == "pause"
-    assert pace.verdict(MUTE_SECONDS) is None
-    assert pace.verdict(MUTE_SECONDS + 0.1) == "continue"
-    pace.sent(1, 10, 2.2)
-    assert pace.verdict(2.3) is None
-    assert pace.verdict(2.3 + MUTE_SECONDS) == "pause"
+    paused = LATE_SECONDS + 0.1
+    for frame in range(1, 4):
+        assert pace.verdict(paused + MUTE_SECONDS) is None
+        now = paused + MUTE_SECONDS + 0.1
+        assert pace.verdict(now) == "continue"
+        pace.sent(frame, 10, now)
+        assert pace.verdict(now) == "pause"
+        paused = now
+    pace.seen(3, paused + 1)
+    assert pace.verdict(paused + 1) == "continue", "it speaks: all of them again"
+    pace.sent(4, LARGE, paused + 1)
+    assert pace.verdict(paused + 1.1) is None
 
 
 def test_one_that_spoke_before_has_lost_what_was_under_way_only_after_long():
@@ -85,8 +92,8 @@ def test_one_that_spoke_before_has_lost_what_was_under_way_only_after_long():
     seen_quickly(pace)
     pace.sent(1, LARGE, 1.0)
     assert pace.verdict(2.0) == "pause"
-    assert pace.verdict(1.0 + LOST_SECONDS) is None
-    assert pace.verdict(1.1 + LOST_SECONDS) == "continue"
+    assert pace.verdict(2.0 + LOST_SECONDS) is None
+    assert pace.verdict(2.1 + LOST_SECONDS) == "continue"
 
 
 def test_too_many_small_pictures_are_too_many():
