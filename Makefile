@@ -10,7 +10,7 @@ UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -not -na
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run test bench wheel lock ui lint types clean
+.PHONY: help run test coverage bench wheel lock ui lint types clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,9 @@ run: .packages-run $(VENV)/.run $(UI) ## Start the control plane and a runner on
 
 test: .packages-test $(VENV)/.dev $(UI) ## Run every check and every test
 	@scripts/test
+
+coverage: .packages-test $(VENV)/.dev $(UI) ## Run the tests that share the machine, and say what they reach
+	@$(BIN)/pytest -q -n 4 -m "not serial and not browser" --cov --cov-report=term:skip-covered
 
 bench: .packages-test $(VENV)/.dev $(UI) ## Measure, beside peers and the machine's limits
 	@$(BIN)/python -m benchmarks $(ARGS)

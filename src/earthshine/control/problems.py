@@ -72,10 +72,8 @@ class Problem(View):
     """For a request that does not fit the schema: where and why."""
 
 
-PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "description": HTTPStatus(status).phrase}
-    for status in (400, 401, 403, 404, 409, 410, 413, 415, 421, 422, 429, 502, 503)
-}
+ANY_ROUTE: Final = (400, 401, 403, 404, 409, 410, 413, 415, 421, 422, 429, 502, 503)
+"""Statuses that any route may answer with."""
 
 
 def _lookup(table: dict[type[DomainError], int], error: DomainError, default: int) -> int:
@@ -157,19 +155,28 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. Problems have a media type that the framework does not know."""
+    """The OpenAPI document, with the problems that any route may answer with.
+
+    Entered here rather than as each route's `responses`: the framework would make a validator for
+    every status of every route, which is most of what building the application takes.
+    """
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
+        answers = {
+            str(status): {
+                "description": HTTPStatus(status).phrase,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }
+            for status in ANY_ROUTE
+        }
         for path in document["paths"].values():
             for operation in path.values():
-                for response in operation["responses"].values():
-                    content = response.get("content", {})
-                    if content.get("application/json", {}).get("schema") == _PROBLEM:
-                        content[MEDIA_TYPE] = content.pop("application/json")
+                operation["responses"] |= answers
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema(mode="serialization")
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
     return app.openapi_schema or {}
-
-
-_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 
 def install(app: FastAPI) -> None:
