@@ -157,6 +157,7 @@ class FakeControlPlane:
             "platform": "Linux x86_64",
             "version": "0.1.0",
             "home": "/home/mira",
+            "capabilities": {},
             "agents": [],
             "runningSessions": 0,
             "ownerId": "p1",

@@ -90,7 +90,7 @@ class StartDialog:
         return self.dialog.get_by_role("radio", name=label)
 
     def choose_machine(self, name: str) -> None:
-        self.dialog.get_by_label("Machine").select_option(name)
+        self.dialog.get_by_label("Machine", exact=True).select_option(name)
 
     def fill(self, label: str, text: str) -> None:
         self.dialog.get_by_label(label, exact=True).fill(text)
@@ -105,7 +105,7 @@ class StartDialog:
             self.dialog.get_by_role("button", name=folder).click()
 
     def use_worktree(self) -> None:
-        self.dialog.get_by_role("switch").check()
+        self.dialog.get_by_role("switch", name="worktree").check()
 
     @property
     def problem(self) -> Locator:

@@ -28,6 +28,12 @@ export const api = {
   kill: (id: string, commandId: string) =>
     outcome(client.POST("/api/v1/sessions/{session_id}/kill", { ...session(id), body: { commandId } })),
 
+  connectionMethods: (id: string) =>
+    outcome(client.GET("/api/v1/sessions/{session_id}/connection-methods", session(id))),
+  stopDesktop: async (id: string): Promise<void> => {
+    await outcome(client.DELETE("/api/v1/sessions/{session_id}/desktop", session(id)));
+  },
+
   previews: (id: string) => outcome(client.GET("/api/v1/sessions/{session_id}/previews", session(id))),
   openPreview: (id: string, port: number) =>
     outcome(client.POST("/api/v1/sessions/{session_id}/previews", { ...session(id), body: { port } })),

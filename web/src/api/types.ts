@@ -7,6 +7,7 @@ type Schemas = components["schemas"];
 export type Session = Schemas["SessionView"];
 export type SessionState = Session["state"];
 export type Runner = Schemas["RunnerView"];
+export type ConnectionMethod = Schemas["ConnectionMethod"];
 export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];

@@ -41,7 +41,7 @@ export interface LinkOptions {
   readonly target: () => string;
   readonly protocol: string;
   /** A message that makes the server answer, where there is one. */
-  readonly ping?: () => string;
+  readonly ping?: () => string | Uint8Array<ArrayBuffer>;
   readonly backoff?: Backoff;
   readonly openSocket?: (url: string, protocol: string) => WebSocket;
 }

@@ -12,6 +12,15 @@ export interface Preferences {
   lastAgent: string;
   lastRunner: string;
   lastWorktree: boolean;
+  lastDesktop: boolean;
+  /** What the page of a session with a desktop shows: `terminal`, `desktop` or `split`. */
+  sessionView: string;
+  /** How large the desktop is drawn: `fit`, `actual` or `follow`. */
+  desktopScale: string;
+  /** What programs on the desktop copy lands on this machine's clipboard without asking, and back. */
+  shareClipboard: boolean;
+  /** Fingers on a desktop: `direct` or `trackpad`. */
+  touchMode: string;
   /** Last folder by runner. */
   folders: Record<string, string>;
   /** Who does not want to be told again that they cannot come back without a link. */
@@ -32,6 +41,11 @@ const initial: Preferences = {
   lastAgent: "",
   lastRunner: "",
   lastWorktree: false,
+  lastDesktop: false,
+  sessionView: "split",
+  desktopScale: "fit",
+  shareClipboard: false,
+  touchMode: "direct",
   folders: {},
   comeBackDismissed: "",
 };

@@ -44,6 +44,13 @@ const groups: readonly (readonly [string, readonly (readonly [string, string])[]
     ],
   ],
   [
+    "On the desktop",
+    [
+      ["Terminal, desktop, both", "Ctrl F6"],
+      ["Full screen", "Ctrl Alt Enter"],
+    ],
+  ],
+  [
     "Prompt",
     [
       ["Send", "Enter"],

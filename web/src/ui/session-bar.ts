@@ -249,6 +249,7 @@ export class SessionBar extends LitElement {
             : nothing}
         </div>
       </div>
+      <slot name="views"></slot>
       <es-connection-pill .input=${this.pill} @retry=${() => this.tell("retry")}></es-connection-pill>
       ${this.renderActions()}
     `;

@@ -34,6 +34,8 @@ import "./prompt-box";
 import type { PromptBox } from "./prompt-box";
 import { PromptHistory } from "./prompt-history";
 import "./search-bar";
+import "./view-switch";
+import { type SessionView, nextView, viewFor } from "./view-switch";
 import "./session-bar";
 import "./session-missing";
 import { sessionMenu } from "./session-menu";
@@ -41,6 +43,7 @@ import { shortcutOf } from "./session-shortcuts";
 import { watchingWords } from "./sharing/roles";
 import "./sharing/share-dialog";
 import { titleOf } from "./status";
+import "./styles/session-views.css";
 import "./text-sheet";
 import "./timeline";
 import { notify, notifyError } from "./toasts";
@@ -57,6 +60,7 @@ export class SessionPage extends LitElement {
   @query("es-prompt-box") private promptBox?: PromptBox;
   @query("es-menu.context") private contextMenu!: Menu;
   private viewing: Viewing | null = null;
+  private readonly phone = matchMedia("(max-width: 760px)");
   /** The terminal gets the focus once it shows. */
   private wantsFocus = false;
   private readonly viewingChanged = (): void => this.requestUpdate();
@@ -83,6 +87,7 @@ export class SessionPage extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback();
     addEventListener("keydown", this.pageKey);
+    this.phone.addEventListener("change", this.viewingChanged);
     document.fonts.addEventListener("loadingdone", this.fontsArrived);
     if (this.hasUpdated && !this.viewing) this.view();
   }
@@ -90,6 +95,7 @@ export class SessionPage extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     removeEventListener("keydown", this.pageKey);
+    this.phone.removeEventListener("change", this.viewingChanged);
     document.fonts.removeEventListener("loadingdone", this.fontsArrived);
     this.leave();
   }
@@ -234,6 +240,7 @@ export class SessionPage extends LitElement {
       "select-all": () => this.viewing?.terminal?.selectAll(),
       paste: () => void this.paste(),
       "switch-focus": () => (this.viewing?.terminal?.focused ? this.promptBox?.focus() : this.viewing?.terminal?.focus()),
+      "switch-view": () => this.show(nextView(this.sessionView, this.phone.matches)),
       palette: () => this.dispatchEvent(new CustomEvent("palette", { bubbles: true })),
       stop: () => void this.steer("stop"),
       kill: () => void this.steer("kill"),
@@ -249,6 +256,29 @@ export class SessionPage extends LitElement {
 
   private startAgain(): void {
     this.dispatchEvent(new CustomEvent("start", { bubbles: true, detail: this.viewing?.session }));
+  }
+
+  /** Terminal, desktop or both, where this session has a desktop. */
+  private get sessionView(): SessionView {
+    const session = this.viewing?.session ?? store.session(this.sessionId);
+    return viewFor(preferences.current.sessionView, Boolean(session?.hasDesktop && isActive(session)), this.phone.matches);
+  }
+
+  private show(view: SessionView): void {
+    const session = this.viewing?.session;
+    if (!session?.hasDesktop || !isActive(session)) return;
+    preferences.set({ sessionView: view });
+    void this.updateComplete.then(() => {
+      if (view === "terminal") this.viewing?.terminal?.focus();
+      else this.querySelector("es-desktop-panel")?.takeFocus();
+    });
+  }
+
+  private renderDesktop(view: SessionView) {
+    if (view === "terminal") return nothing;
+    void import("./desktop-panel");
+    const title = this.viewing?.session ? titleOf(this.viewing.session) : "";
+    return html`<es-desktop-panel sessionId=${this.sessionId} sessionTitle=${title} @switch-view=${() => this.perform("switch-view")}></es-desktop-panel>`;
   }
 
   private toggleSearch(): void {
@@ -374,6 +404,7 @@ export class SessionPage extends LitElement {
     const viewing = this.viewing;
     const session = viewing?.session ?? store.session(this.sessionId);
     const { timeline } = preferences.current;
+    const view = this.sessionView;
     const behind = viewing !== null && viewing.drawn === false && viewing.status.attempts > 0;
     return html`
       ${session
@@ -396,9 +427,18 @@ export class SessionPage extends LitElement {
             terminalTitle=${viewing?.terminalTitle ?? ""}
             @act=${this.act}
             @rename=${(event: CustomEvent<string>) => void this.rename(event.detail)}
-          ></es-session-bar>`
+          >
+            ${session.hasDesktop && isActive(session)
+              ? html`<es-view-switch
+                  slot="views"
+                  view=${view}
+                  ?narrow=${this.phone.matches}
+                  @view=${(event: CustomEvent<SessionView>) => this.show(event.detail)}
+                ></es-view-switch>`
+              : nothing}
+          </es-session-bar>`
         : html`<es-session-missing .status=${viewing?.status ?? null} @retry=${() => viewing?.retry()}></es-session-missing>`}
-      <div class="stage" ?hidden=${!session}>
+      <div class="stage shows-${view}" ?hidden=${!session}>
         <div class="terminal ${behind ? "behind" : ""} ${viewing?.everDrawn === false ? "hidden" : ""}" @contextmenu=${this.openContextMenu}></div>
         ${this.renderReplay()}
         ${session && viewing?.drawn && !viewing.printed && !isActive(session) ? html`<p class="nothing">It printed nothing.</p>` : nothing}
@@ -413,6 +453,7 @@ export class SessionPage extends LitElement {
           : nothing}
         ${this.hoveredLink ? html`<div class="link-target">${this.hoveredLink}</div>` : nothing}
         <es-menu class="context" .items=${this.contextItems}></es-menu>
+        ${this.renderDesktop(view)}
       </div>
       ${timeline && session
         ? html`<es-timeline

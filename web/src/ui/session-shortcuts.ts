@@ -1,6 +1,6 @@
 /** Keys of the session page. In the terminal most keys belong to the agent; only these do not. */
 
-export type SessionShortcut = "search" | "palette" | "copy" | "switch-focus" | "share" | "browser";
+export type SessionShortcut = "search" | "switch-view" | "palette" | "copy" | "switch-focus" | "share" | "browser";
 
 /** As the page writes it. */
 export const shareKey = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘ Shift L" : "Ctrl Shift L";
@@ -10,6 +10,7 @@ const isMac = (): boolean => /Mac|iPhone|iPad/.test(navigator.platform);
 /** What a key means; `browser` leaves it to the browser, `null` to whoever has the focus. */
 export function shortcutOf(event: KeyboardEvent, inTerminal: boolean, mac = isMac()): SessionShortcut | null {
   const key = event.key.toLowerCase();
+  if (key === "f6" && event.ctrlKey && !event.metaKey && !event.altKey) return "switch-view";
   if (key === "f6" && !event.ctrlKey && !event.metaKey && !event.altKey) return "switch-focus";
   const main = mac ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
   if (!main || event.altKey) return null;

@@ -16,7 +16,7 @@ import "./folder-picker";
 import type { FolderChoice } from "./folder-picker";
 import { icon } from "./icons";
 import { marked } from "./marked";
-import { type StartForm, agentFor, agentsOf, initialForm, likelyCells, requestFor } from "./start-form";
+import { DESKTOP_SIZES, type StartForm, agentFor, agentsOf, initialForm, likelyCells, noDesktopWhy, requestFor } from "./start-form";
 import { base, buttons, dialogs, fields } from "./styles/shared";
 import { startDialogStyles } from "./styles/start-dialog";
 
@@ -91,11 +91,13 @@ export class StartDialog extends LitElement {
     this.problem = null;
     try {
       const cells = likelyCells(innerWidth - (innerWidth > 760 ? AROUND.width : 24), innerHeight - AROUND.height, preferences.current.fontSize);
-      const session = await api.start(requestFor(form, cells, home, this.commandId));
+      const desktop = form.desktop && noDesktopWhy(store.runner(form.runnerId)) === "";
+      const session = await api.start(requestFor({ ...form, desktop }, cells, home, this.commandId));
       preferences.set({
         lastAgent: form.agent,
         lastRunner: form.runnerId,
         lastWorktree: form.worktree,
+        lastDesktop: form.desktop,
         folders: { ...preferences.current.folders, [form.runnerId]: form.folder },
       });
       store.put(session);
@@ -176,6 +178,30 @@ export class StartDialog extends LitElement {
         : nothing}`;
   }
 
+  private renderDesktop() {
+    const { form } = this;
+    const why = noDesktopWhy(store.runner(form.runnerId));
+    return html`<div class="switch">
+      <input
+        id="desktop"
+        type="checkbox"
+        role="switch"
+        ?disabled=${why !== ""}
+        .checked=${form.desktop && why === ""}
+        @change=${(event: Event) => this.change({ desktop: (event.target as HTMLInputElement).checked })}
+      />
+      <label for="desktop">
+        <span class="name">With a desktop</span>
+        <span class="hint">${why || "A screen of its own for browsers and other programs; you see and steer it here."}</span>
+      </label>
+      ${form.desktop && why === ""
+        ? html`<select class="plain" aria-label="Size of the desktop" @change=${this.field("desktopSize")}>
+            ${DESKTOP_SIZES.map((size) => html`<option value=${size} ?selected=${size === form.desktopSize}>${size.replace("x", " × ")}</option>`)}
+          </select>`
+        : nothing}
+    </div>`;
+  }
+
   private renderCommand(label: string, hint: string) {
     return html`<div class="field">
       <label for="command">${label}</label>
@@ -204,7 +230,7 @@ export class StartDialog extends LitElement {
         ></textarea>
       </div>
       <div class="pair where">${this.renderWhere()}</div>
-      ${this.renderWorktree()}
+      ${this.renderWorktree()} ${this.renderDesktop()}
       <details class="more">
         <summary>Title and arguments</summary>
         <div class="pair">

@@ -13,8 +13,18 @@ export interface StartForm {
   readonly branch: string;
   readonly base: string;
   readonly title: string;
+  readonly desktop: boolean;
+  /** As `1280x800`. */
+  readonly desktopSize: string;
   /** For the agent `command`: what to run; for others: more arguments. */
   readonly command: string;
+}
+
+export const DESKTOP_SIZES = ["1280x800", "1600x900", "1920x1080", "2560x1440"] as const;
+
+/** Why this machine gives sessions no desktop; empty where it does. */
+export function noDesktopWhy(runner: Runner | undefined): string {
+  return runner?.capabilities?.["desktop"] ?? "Its runner says nothing of desktops.";
 }
 
 /** Agents in the order in which they are offered first. */
@@ -47,6 +57,8 @@ export function initialForm(runners: readonly Runner[], remembered: Readonly<Pre
     branch: "",
     base: "",
     title: like?.title ?? "",
+    desktop: like?.hasDesktop ?? remembered.lastDesktop,
+    desktopSize: DESKTOP_SIZES[0],
     command: "",
   };
   if (!like) return form;
@@ -74,12 +86,18 @@ export function requestFor(form: StartForm, cells: { cols: number; rows: number 
     cols: cells.cols,
     rows: cells.rows,
     commandId,
+    ...(form.desktop ? { desktop: sizeIn(form.desktopSize) } : {}),
     ...(form.worktree
       ? { worktree: { repository: folder || home, branch: form.branch.trim(), base: form.base.trim() } }
       : folder
         ? { folder }
         : {}),
   };
+}
+
+function sizeIn(text: string): { width: number; height: number } {
+  const [width = 1280, height = 800] = text.split("x").map(Number);
+  return { width, height };
 }
 
 /** Cells that the session page will about have, so that the agent draws at the right size at once. */

@@ -41,6 +41,7 @@ const runner = (id: string, state: Runner["state"] = "connected"): Runner => ({
   platform: "",
   version: "",
   home: "/",
+  capabilities: {},
   agents: [],
   runningSessions: 0,
   ownerId: null,

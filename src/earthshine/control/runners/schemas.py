@@ -29,6 +29,8 @@ class RunnerView(View):
     platform: str
     version: str
     home: str
+    capabilities: dict[str, str]
+    """What it can do beyond terminals, such as `desktop`: empty text where it can, else why not."""
     agents: list[AgentView]
     running_sessions: int
     owner_id: str | None

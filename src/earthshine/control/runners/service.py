@@ -78,6 +78,7 @@ class RunnerService:
             platform=runner.platform,
             version=runner.version,
             home=runner.home,
+            capabilities=dict(runner.capabilities),
             agents=[
                 AgentView(
                     name=agent.name,

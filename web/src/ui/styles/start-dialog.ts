@@ -40,6 +40,16 @@ export const startDialogStyles = css`
     color: var(--text-3);
     pointer-events: none;
   }
+  select.plain {
+    flex: none;
+    width: 136px;
+    margin-left: auto;
+    padding-left: 10px !important;
+  }
+  input[type="checkbox"]:disabled {
+    opacity: 0.5;
+    cursor: default;
+  }
   select {
     height: 36px;
     padding-left: 32px !important;
