@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -22,12 +24,22 @@ PATIENCE = 15.0
 STEP = 0.005
 
 
-@pytest.fixture(scope="session", autouse=True)
-def home_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Shells that tests start read nobody's start-up files: those may take a minute, or print."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        yield
+_HOMES = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A home of the tests' own: shells that they start read nobody's start-up files, which may
+    take a minute, or print."""
+    home = tempfile.TemporaryDirectory(prefix="earthshine-tests-", ignore_cleanup_errors=True)
+    config.stash[_HOMES] = home
+    os.environ["HOME"] = home.name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take it away again."""
+    home = config.stash.get(_HOMES, None)
+    if home is not None:
+        home.cleanup()
 
 
 class _Overheard(logging.Handler):

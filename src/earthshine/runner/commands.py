@@ -208,7 +208,7 @@ class Commands:
         if self._desktops is None:
             raise CommandRefusedError("no-desktop", "this runner has no desktops")
         if isinstance(command, CloseDesktop):
-            self._desktops.stop(session_id)
+            await self._desktops.stop(session_id)
             return None
         return await self._desktops.open(session_id)
 

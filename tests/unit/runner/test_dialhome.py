@@ -352,7 +352,8 @@ async def test_new_agents_and_conditions_are_reported(world, eventually):
     await arrival.ask("s1", start("cat"))
     offer = AgentOffer(name="codex", label="Codex")
     world.home.offers_changed([offer], {"desktop": ""})
-    assert (await arrival.hear(Status)).payload == RunnerCondition(agents=[offer])
+    condition = RunnerCondition(agents=[offer], capabilities={"desktop": ""})
+    assert (await arrival.hear(Status)).payload == condition
     session = world.runner.keeper.get("s1")
     await eventually(lambda: session.tail)  # the holder has said that all is well
     session._heard(commands_condition())

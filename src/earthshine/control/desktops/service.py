@@ -33,7 +33,7 @@ _LABELS: Final[dict[Method, str]] = {
     "moonlight": "Moonlight",
     "webrtc": "WebRTC",
 }
-_CAPABILITY: Final[dict[Method, str]] = {"native": "desktop", "vnc": "vnc", "rdp": "rdp"}
+_CAPABILITY: Final[dict[Method, str]] = {"native": "desktop"}
 """What the runner has to be capable of; others are not there yet."""
 
 

@@ -8,11 +8,12 @@ from typing import Final
 
 from earthshine.protocols.envelope import DesktopPlaces
 from earthshine.protocols.revdial import UnixDestination
-from earthshine.runner.desktops.keeper import Desktop, DesktopError, DesktopKeeper
+from earthshine.runner.desktops.keeper import RETRY, Desktop, DesktopError, DesktopKeeper
 from earthshine.runner.desktops.viewers.server import ViewerServer
 
 WAKE_SECONDS: Final = 10.0
 """How long opening waits for the display. Its viewers are told what comes after that."""
+LINE_ATTEMPTS: Final = 25
 
 
 class Desktops:
@@ -41,9 +42,19 @@ class Desktops:
         rfb = desktop.status.rfb_path
         return DesktopPlaces(viewer=f"unix:{path}", rfb=f"unix:{rfb}" if rfb else None)
 
-    def stop(self, session_id: str) -> None:
+    async def stop(self, session_id: str) -> None:
         """Stop it and all that runs in it. Raises DesktopError."""
-        self._find(session_id).halt()
+        desktop = self._find(session_id)
+        for _ in range(LINE_ATTEMPTS):
+            try:
+                desktop.halt()
+            except DesktopError:  # the line to a holder that was just found may need a moment
+                if desktop.ended:
+                    raise
+                await asyncio.sleep(RETRY)
+            else:
+                return
+        desktop.halt()
 
     def serves(self, destination: UnixDestination) -> bool:
         """Whether this is the socket of a desktop here, and nothing else of this machine."""

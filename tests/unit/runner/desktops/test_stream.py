@@ -162,6 +162,17 @@ async def test_who_joins_later_sees_the_same(desktop: Desktop, watch: Watching) 
         assert barcode.read(Decoder().luma(video)) is not None  # type: ignore[arg-type]
 
 
+async def test_what_is_wanted_can_change_but_not_into_control(watch: Watching) -> None:
+    viewer = await watch(repaint=False, cursor=False)
+    await viewer.next(m.Video)
+    assert not any(isinstance(heard, m.Repaint | m.Cursor) for heard in viewer.heard)
+    viewer.stream.tell(Watch(control=True))
+    await viewer.next(m.Cursor)
+    await viewer.next(m.Repaint)
+    viewer.stream.tell(m.Key(keysym=0x61, down=True))
+    assert (await viewer.next(m.Trouble)).code == "forbidden"
+
+
 async def test_a_viewer_that_does_not_read_slows_nobody(desktop: Desktop, watch: Watching) -> None:
     async with desktop.stream(Watch()), scene(desktop, 30, 90):
         viewer = await watch()

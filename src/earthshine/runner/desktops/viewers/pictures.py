@@ -7,6 +7,7 @@ from typing import Final
 from earthshine.protocols import viewer
 from earthshine.protocols.viewer import Box, ClipboardKind, FrameFlag, PixelFormat
 from earthshine.runner.desktops import messages as m
+from earthshine.runner.desktops.producer import limited
 
 SAMPLE_RATE: Final = 48_000
 MAX_DRIFT: Final = 200_000
@@ -28,13 +29,49 @@ def codec(unit: bytes) -> str:
     return ""
 
 
-def video(message: m.Video, now: int, *, all_new: bool) -> viewer.Video:
-    """A frame, with what is new in it. `all_new`: exact pixels from before it are void."""
+class Damage:
+    """What is new in each frame of a stream.
+
+    What the worker knows when it hands over a frame may have been drawn after that frame was
+    captured, and is to be seen in a later one only. So a place counts as new up to and including
+    the first frame that was captured after it was known.
+    """
+
+    def __init__(self) -> None:
+        self._all = True
+        self._known: list[tuple[Box, int]] = []
+
+    def began_anew(self) -> None:
+        """The next frame is new everywhere."""
+        self._all = True
+        self._known = []
+
+    def settled(self, box: Box) -> None:
+        """Exact pixels went out: whatever was drawn there has long been seen."""
+        self._known = [(b, at) for b, at in self._known if not _overlap(b, box)]
+
+    def of(self, message: m.Video, now: int) -> list[Box] | None:
+        """The new places in a frame that goes out now; None: everything."""
+        everything, self._all = self._all, False
+        own = _clipped(message)
+        boxes = limited([*own, *(box for box, _ in self._known)])
+        self._known = [(box, at) for box, at in self._known if at >= message.captured]
+        self._known += [(box, now) for box in own]
+        return None if everything else boxes
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    across = a[0] < b[0] + b[2] and b[0] < a[0] + a[2]
+    return across and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def video(message: m.Video, now: int, damage: list[Box] | None) -> viewer.Video:
+    """A frame, with what is new in it; None: everything, and all exact pixels are void."""
     flags = FrameFlag.KEY if message.key else FrameFlag(0)
     data = message.data
-    if not all_new:
+    if damage is not None:
         flags |= FrameFlag.DAMAGE
-        data = viewer.with_damage(_clipped(message), data)
+        data = viewer.with_damage(damage, data)
     return viewer.Video(
         flags,
         message.frame_id & _U32,

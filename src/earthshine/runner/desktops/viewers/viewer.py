@@ -61,8 +61,9 @@ class Viewer:
         self._under_way = asyncio.Event()
         self._flowing = False
         self._needs_key = True
-        self._all_new = True
+        self._damage = pictures.Damage()
         self._frame = 0
+        self._frame_size = (0, 0)
         self._size = (0, 0)
         self._told: DesktopIs | None = None
         self._key_at = float("-inf")
@@ -131,10 +132,14 @@ class Viewer:
                 self._room.obey(self, message)
 
     def _want_key(self) -> None:
+        """The viewer's decoder was lost: as if it had just come, with exact pixels all anew."""
         now = time.monotonic()
-        if now - self._key_at >= KEY_SECONDS:
+        if self._flowing and now - self._key_at >= KEY_SECONDS:
             self._key_at = now
-            self._tell(m.KeyFrame())
+            self._needs_key = True
+            self._damage.began_anew()
+            self._tell(m.Pause())
+            self._tell(m.Continue())
 
     def _tell(self, message: msgspec.Struct) -> None:
         if self._stream is not None:
@@ -158,7 +163,8 @@ class Viewer:
         if flowing == self._flowing:
             return
         self._flowing = flowing
-        self._needs_key = self._all_new = True
+        self._needs_key = True
+        self._damage.began_anew()
         self._tell(m.Continue() if flowing else m.Pause())
 
     def _consider(self) -> None:
@@ -199,7 +205,8 @@ class Viewer:
         self._stills.answered(None)
         self._pace.began_anew()
         self._flowing = self._wants.video == "h264"
-        self._needs_key = self._all_new = True
+        self._needs_key = True
+        self._damage.began_anew()
 
     async def _translate(self, message: m.FromWorker) -> None:
         match message:
@@ -237,6 +244,7 @@ class Viewer:
             return
         exact = pictures.exact(message, self._frame)
         if exact is not None:
+            self._damage.settled(message.box)
             self.say(exact)
             await self._writer.drain()
 
@@ -245,13 +253,16 @@ class Viewer:
             self._figures.skipped += 1
             return
         if message.key:
-            self._size = (message.width, message.height)
+            if self._frame_size != (message.width, message.height):
+                self._frame_size = (message.width, message.height)
+                self._damage.began_anew()
             self._room.codec = pictures.codec(message.data)
             self._tell_desktop("ready")
         if not self._needs_key:
             self._figures.skipped += max(0, message.frame_id - self._frame - 1)
-        frame = pictures.video(message, _micros(), all_new=self._all_new)
-        self._needs_key = self._all_new = False
+        now = _micros()
+        frame = pictures.video(message, now, self._damage.of(message, now))
+        self._needs_key = False
         self._frame = message.frame_id
         self._figures.frame(message)
         self._pace.sent(frame.frame, len(frame.data), time.monotonic())

@@ -214,6 +214,33 @@ async def test_a_policy_that_lets_nobody_type(show: Show) -> None:
     assert len(watcher.all(Problem)) == 1, "said once"
 
 
+async def test_a_lost_decoder_gets_a_key_frame_and_exact_pixels_again(show: Show) -> None:
+    watcher = await show.watch()
+    await watcher.hears(v.Exact)
+    watcher.heard.clear()
+    watcher.say(v.KeyFrameWanted())
+    await watcher.hears(v.Exact)
+    assert watcher.all(v.Video)[0].flags == v.FrameFlag.KEY, "new everywhere"
+
+
+async def test_a_page_that_nobody_looks_at_gets_no_pictures_until_somebody_does(
+    show: Show,
+) -> None:
+    watcher = await show.watch()
+    await watcher.ready()
+    watcher.say(v.Watch(video="none"), v.Ping(1))
+    await watcher.hears(v.Pong)
+    watcher.heard.clear()
+    other = await show.watch("otto")
+    async with scene(show.desktop, 30, 300):
+        await other.until(lambda: len(other.all(v.Video)) > 20)
+        assert len(watcher.all(v.Video)) <= 1, "one that was on its way"
+        watcher.heard.clear()
+        watcher.say(v.Watch())
+        await watcher.hears(v.Video)
+        assert watcher.all(v.Video)[0].flags == v.FrameFlag.KEY
+
+
 async def test_the_preset_and_the_size_are_for_everybody(show: Show) -> None:
     first, second = await show.watch("anna"), await show.watch("otto")
     await first.ready()

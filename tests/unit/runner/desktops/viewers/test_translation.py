@@ -1,5 +1,7 @@
 """What viewers say to a worker, and what a worker says to viewers."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -103,8 +105,11 @@ def video(**other: object) -> m.Video:
 
 
 def test_a_frame_says_what_is_new_in_it():
+    damage = pictures.Damage()
+    damage.of(video(), 4000)
     dirty = [(10, 20, 30, 40), (-5, -5, 10, 10), (630, 470, 100, 100), (700, 0, 5, 5)]
-    found = pictures.video(video(dirty=dirty), 5000, all_new=False)
+    new = video(dirty=dirty)
+    found = pictures.video(new, 5000, damage.of(new, 5000))
     assert found.flags == FrameFlag.DAMAGE
     boxes = [(10, 20, 30, 40), (0, 0, 5, 5), (630, 470, 10, 10)]
     assert viewer_boxes(found) == (boxes, b"unit")
@@ -112,8 +117,44 @@ def test_a_frame_says_what_is_new_in_it():
 
 
 def test_the_first_frame_is_new_everywhere():
-    found = pictures.video(video(key=True, dirty=[(1, 1, 1, 1)]), 5000, all_new=True)
+    first = video(key=True, dirty=[(1, 1, 1, 1)])
+    found = pictures.video(first, 5000, pictures.Damage().of(first, 5000))
     assert (found.flags, found.data) == (FrameFlag.KEY, b"unit")
+
+
+def frames(damage: pictures.Damage, *shown: tuple[int, int, list[v.Box]]) -> list[Any]:
+    """What is new in frames captured at one time, gone out at another, with these places dirty."""
+    return [damage.of(video(captured=at, dirty=dirty), now) for at, now, dirty in shown]
+
+
+A, B = (0, 0, 10, 10), (100, 100, 10, 10)
+
+
+def test_a_place_is_new_until_a_frame_that_was_captured_after_it_was_known():
+    damage = pictures.Damage()
+    found = frames(
+        damage,
+        (0, 5, []),
+        (10, 35, [A]),  # drawn perhaps at 20: this frame does not show it
+        (30, 40, [B]),  # captured before A was known, so it may not either
+        (50, 55, []),  # this one shows both
+        (70, 75, []),
+    )
+    assert found == [None, [A], [B, A], [A, B], []]
+
+
+def test_exact_pixels_are_not_drawn_over_by_what_was_known_before():
+    damage = pictures.Damage()
+    frames(damage, (0, 5, []), (10, 35, [A, B]))
+    damage.settled((0, 0, 64, 64))
+    assert frames(damage, (400, 410, [])) == [[B]]
+
+
+def test_many_places_become_one():
+    damage = pictures.Damage()
+    many = [(x, 0, 1, 1) for x in range(0, 66, 2)]
+    found = frames(damage, (0, 5, []), (10, 35, many), (30, 40, [B]))
+    assert found[-1] == [(0, 0, 110, 110)]
 
 
 def viewer_boxes(found: v.Video) -> tuple[list[v.Box], bytes]:

@@ -1,0 +1,65 @@
+"""What a runner says of its desktops, for what is and is not installed."""
+
+import pytest
+
+from earthshine.runner.desktops import capabilities as c
+from earthshine.runner.desktops.capabilities import Capability
+from earthshine.runner.desktops.offer import DesktopOffer, offer
+from earthshine.runner.desktops.settings import DesktopSettings
+
+LIBRARIES = [
+    Capability(c.INPUT, "python-xlib", "Xlib"),
+    Capability(c.ENCODER, "pixelflux", None, "the package pixelflux is missing", "install it"),
+    Capability(c.ENCODER, "av", "av"),
+]
+
+
+def machine(*programs: str) -> list[Capability]:
+    """One on which only these programs are installed."""
+    return [*c.programs(which=lambda name: name if name in programs else None), *LIBRARIES]
+
+
+def test_a_machine_that_has_everything():
+    said = offer(DesktopSettings(), machine("Xtigervnc"))
+    assert (said["desktop"], said["vnc"]) == ("", "")
+    assert said["rdp"]
+
+
+def test_without_tigervnc_there_are_desktops_but_no_vnc():
+    said = offer(DesktopSettings(), machine("Xvfb"))
+    assert said["desktop"] == ""
+    assert "apt-get install tigervnc-standalone-server" in said["vnc"]
+
+
+def test_without_a_display_it_says_what_to_install():
+    said = offer(DesktopSettings(), machine())
+    assert "was not found on PATH" in said["desktop"]
+    assert "apt-get install" in said["desktop"]
+
+
+@pytest.mark.parametrize("library", ["pixelflux", "av", "python-xlib"])
+def test_the_library_that_is_asked_for_is_needed(library):
+    found = [
+        Capability(part.role, part.name, None, f"{part.name} is missing", "install it")
+        if part.name == library
+        else part
+        for part in machine("Xtigervnc")
+    ]
+    encoder = {"pixelflux": "pixelflux", "av": "pyav"}.get(library, "auto")
+    said = offer(DesktopSettings(encoder=encoder), found)
+    assert "missing" in said["desktop"].lower()
+
+
+def test_desktops_can_be_switched_off():
+    said = offer(DesktopSettings(backend="off"), machine("Xtigervnc"))
+    assert all("switched off" in words for words in said.values())
+
+
+def test_displays_that_serve_no_vnc():
+    assert "xvfb" in offer(DesktopSettings(backend="xvfb"), machine("Xvfb"))["vnc"]
+
+
+def test_this_machine_is_looked_at_in_a_process_of_its_own():
+    said = DesktopOffer(DesktopSettings())
+    assert said() == said(), "and only once"
+    assert set(said()) == {"desktop", "vnc", "rdp"}
