@@ -28,8 +28,10 @@ _HOMES = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A home of the tests' own: shells that they start read nobody's start-up files, which may
-    take a minute, or print."""
+    """A home of the tests' own, one for all workers: shells that they start read nobody's start-up
+    files, which may take a minute, or print."""
+    if hasattr(config, "workerinput"):
+        return
     home = tempfile.TemporaryDirectory(prefix="earthshine-tests-", ignore_cleanup_errors=True)
     config.stash[_HOMES] = home
     os.environ["HOME"] = home.name
