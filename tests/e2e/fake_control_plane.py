@@ -68,7 +68,7 @@ class FakeControlPlane:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
-        self._socket.listen()  # from now on: a fast browser waits rather than being refused
+        self._socket.listen()  # a browser that is faster than the server waits in the queue
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._ready = threading.Event()
 
@@ -158,7 +158,6 @@ class FakeControlPlane:
             "platform": "Linux x86_64",
             "version": "0.1.0",
             "home": "/home/mira",
-            "capabilities": {},
             "agents": [],
             "runningSessions": 0,
             "ownerId": "p1",
