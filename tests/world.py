@@ -223,7 +223,7 @@ class World:
             assert response.status_code == status, response.text
         return response.json() if response.content else None
 
-    def wait_runner(self, name: str = "runner", seconds: float = 20) -> dict[str, Any]:
+    def wait_runner(self, name: str = "runner", seconds: float = 60) -> dict[str, Any]:
         def connected() -> Any:
             runners = self.api("GET", "/runners")["runners"]
             return [r for r in runners if r["name"] == name and r["state"] == "connected"]
