@@ -3,7 +3,7 @@
 import pytest
 
 from earthshine.control.errors import ConflictError, SignInRequiredError, TooManyError
-from earthshine.control.origin import Origin, _current
+from earthshine.control.origin import LOCAL, Origin, _current
 from earthshine.control.throttle import MAX_KEYS, Check, Limit, Rules, Throttle, network_of
 
 RULES = {
@@ -12,6 +12,12 @@ RULES = {
     )
     for check in Check
 }
+
+
+@pytest.fixture(autouse=True)
+def nowhere_afterwards():
+    yield
+    _current.set(LOCAL)
 
 
 class Clock:
