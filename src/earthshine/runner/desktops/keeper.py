@@ -11,7 +11,6 @@ import fcntl
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -36,6 +35,7 @@ from earthshine.runner.desktops.messages import (
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.desktops.stream import DesktopStream
 from earthshine.runner.holder.place import LOCK, SOCKET
+from earthshine.runner.holder.spawn import spawn
 
 START_SECONDS: Final = 40.0
 """How long a holder may take to say whether its display runs."""
@@ -341,28 +341,11 @@ class DesktopKeeper:
 
 
 async def _spawn(folder: Path, spec: DesktopSpec) -> Status:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "earthshine.runner.desktops.holder",
-        str(folder),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={k: v for k, v in os.environ.items() if not k.startswith("EARTHSHINE_")},
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(msgspec.msgpack.encode(spec))
-    process.stdin.close()
+    packed = msgspec.msgpack.encode(spec)
+    answer = await spawn("earthshine.runner.desktops.holder", folder, packed, START_SECONDS)
     try:
-        async with asyncio.timeout(START_SECONDS):
-            # The first process leaves at once; the second answers and lets go of the pipe.
-            answer = await process.stdout.read()
-            await process.wait()
-        return messages.from_holder.decode(Unpacker().feed(answer)[0])
-    except (TimeoutError, IndexError, msgspec.MsgspecError):
+        return messages.from_holder.decode(answer or b"")
+    except msgspec.MsgspecError:
         return Status(
             phase="failed",
             pid=0,

@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from earthshine.runner.desktops.keeper import DesktopError, DesktopKeeper
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
 from earthshine.runner.holder.place import SPOOL
+from earthshine.runner.holder.spawn import spawn
 from earthshine.runner.policy.rules import Policy
 from earthshine.runner.sessions.held import HeldSession
 
@@ -267,28 +267,11 @@ class SessionKeeper:
 
 
 async def _spawn_holder(folder: Path, spec: HolderSpec) -> Ready | Unable:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "earthshine.runner.holder",
-        str(folder),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={k: v for k, v in os.environ.items() if not k.startswith("EARTHSHINE_")},
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(msgspec.msgpack.encode(spec))
-    process.stdin.close()
+    packed = msgspec.msgpack.encode(spec)
+    answer = await spawn("earthshine.runner.holder", folder, packed, START_TIMEOUT)
     try:
-        async with asyncio.timeout(START_TIMEOUT):
-            # The first process leaves at once; the second answers and lets go of the pipe.
-            answer = await process.stdout.read()
-            await process.wait()
-        return messages.startup.decode(messages.Unpacker().feed(answer)[0])
-    except (TimeoutError, IndexError, msgspec.MsgspecError):
+        return messages.startup.decode(answer or b"")
+    except msgspec.MsgspecError:
         return Unable(
             code="spawn-failed",
             detail="the process that holds the agent's terminal did not start",
