@@ -59,7 +59,7 @@ def test_extra_keys(session: SessionPage, plane: FakeControlPlane, wait_until) -
 
 
 def test_enter_makes_a_line_and_the_button_sends(
-    session: SessionPage, plane: FakeControlPlane
+    session: SessionPage, plane: FakeControlPlane, wait_until
 ) -> None:
     session.prompt.tap()
     session.page.keyboard.type("one")
@@ -67,7 +67,7 @@ def test_enter_makes_a_line_and_the_button_sends(
     session.page.keyboard.type("two")
     session.page.get_by_role("button", name="Send").tap()
     expect(session.prompt).to_have_value("")
-    assert plane.sessions["limiter"].prompts == ["one\ntwo"]
+    wait_until(lambda: plane.sessions["limiter"].prompts == ["one\ntwo"])
 
 
 def test_the_prompt_stays_above_the_keyboard(session: SessionPage, shots: Path) -> None:
