@@ -153,6 +153,9 @@ class Desktop:
                 await self.until(
                     lambda status: status.phase not in ("stopped", "failed"), RETRY * 25
                 )
+            else:
+                with contextlib.suppress(DesktopError):
+                    self._tell(Wake())  # it is about to be used
             status = await self.until(
                 lambda status: status.phase not in ("starting", "running") or status.streaming,
                 WAKE_SECONDS,

@@ -95,11 +95,12 @@ class Watching(Message):
 
 class Pulse(Message):
     """The worker's: its viewers, guests (programs in the display that it did not start), and the
-    seconds since anything moved. Also what encoder and sound it has, in words."""
+    seconds since anything moved, as of `at` (CLOCK_MONOTONIC). Also what it lacks, in words."""
 
     viewers: int
     guests: int
     quiet: float
+    at: float = 0.0
     pids: list[int] = []
     notes: list[str] = []
 

@@ -33,7 +33,7 @@ class Lines:
     def __init__(
         self, obey: Callable[[ToHolder], None], counted: Callable[[], None], status: Status
     ) -> None:
-        """`counted` is called when the number of viewers may have changed."""
+        """`counted` is called when the number of viewers has changed."""
         self._obey = obey
         self._counted = counted
         self._status = status
@@ -85,12 +85,16 @@ class Lines:
                 for body in unpacker.feed(data):
                     message = messages.to_holder.decode(body)
                     if isinstance(message, Watching | Pulse):
-                        self._viewers[writer] = message.viewers
-                        self._counted()
+                        self._count(writer, message.viewers)
                     self._obey(message)
         except (OSError, MessageError, msgspec.MsgspecError):
             pass
         finally:
+            self._count(writer, 0)
             del self._viewers[writer]
-            self._counted()
             writer.close()
+
+    def _count(self, writer: asyncio.StreamWriter, viewers: int) -> None:
+        before, self._viewers[writer] = self._viewers[writer], viewers
+        if viewers != before:
+            self._counted()

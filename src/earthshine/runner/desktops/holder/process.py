@@ -84,7 +84,8 @@ class DesktopHolder:
         self._passwords: tuple[str, str] | None = None
         self._pulse: Pulse | None = None
         self._pulse_at = time.monotonic()
-        self._last_seen = time.monotonic()
+        self._used_at = time.monotonic()
+        """When somebody watched or woke it, or a program was in it or drew something."""
 
     async def run(self, answer: int) -> None:
         """Until the end. How the start went also goes to the descriptor `answer`."""
@@ -256,7 +257,6 @@ class DesktopHolder:
         assert self._display is not None
         crashed = self._display.crashed
         crashed.add_done_callback(lambda _: self._changed.set())
-        self._last_seen = time.monotonic()
         while True:
             if crashed.done():
                 return True
@@ -317,6 +317,7 @@ class DesktopHolder:
     def _obey(self, message: ToHolder) -> None:
         match message:
             case Wake():
+                self._used_at = time.monotonic()
                 if not self._wanted:
                     self._budget.restore()
                     self._worker_budget.restore()
@@ -326,13 +327,7 @@ class DesktopHolder:
             case End():
                 self._ending = True
             case Pulse():
-                was_streaming = self._status.streaming
-                self._pulse = message
-                self._pulse_at = time.monotonic()
-                if time.monotonic() - message.quiet > self._last_seen:
-                    self._last_seen = time.monotonic() - message.quiet
-                if not was_streaming:
-                    self._announce()
+                self._felt(message)
                 return
             case SetPasswords():
                 self._set_passwords(message)
@@ -349,16 +344,29 @@ class DesktopHolder:
             except (OSError, ValueError) as error:
                 log.warning("the VNC password could not be set: %s", error)
 
+    def _felt(self, pulse: Pulse) -> None:
+        """The worker says how things are. From its first word on the display can be used."""
+        felt_at = pulse.at or time.monotonic()
+        if self._pulse is None or pulse.guests:
+            self._used_at = max(self._used_at, felt_at)
+        self._used_at = max(self._used_at, felt_at - pulse.quiet)
+        self._pulse, self._pulse_at = pulse, time.monotonic()
+        if not self._status.streaming:
+            self._announce()
+
     def _count(self) -> None:
-        self._last_seen = time.monotonic()
+        self._used_at = time.monotonic()
 
     def _idle(self) -> bool:
+        """Whether nobody has used it for long enough, by a pulse that came after that time.
+
+        An older one does not know of a program that has come since. Without the worker nobody
+        knows whether something moves.
+        """
         limit = self._spec.idle_seconds
-        if limit <= 0 or self._lines.viewers or (self._pulse and self._pulse.guests):
+        if limit <= 0 or self._lines.viewers or self._pulse is None:
             return False
-        if self._pulse is None:
-            return False  # without the worker nobody knows whether something moves
-        return time.monotonic() - self._last_seen > limit
+        return (self._pulse.at or self._pulse_at) - self._used_at > limit
 
     async def _next_change(self) -> None:
         await self._changed.wait()

@@ -517,11 +517,12 @@ class Worker:
             self._producer.restart()
             self._stop_capture()
             self._start_capture()
-        viewers = len(self._lines)
+        viewers, now = len(self._lines), time.monotonic()
         pulse = Pulse(
             viewers=viewers,
             guests=0 if viewers else self._screen.guests(),
-            quiet=time.monotonic() - self._moved,
+            quiet=now - self._moved,
+            at=now,
             notes=self._notes,
         )
         writer.write(m.pack(pulse))
