@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from earthshine.protocols import viewer
@@ -40,7 +41,7 @@ from earthshine.runner.desktops import capabilities, x11
 from tests.peers.viewer_client import Client, watching
 from tests.unit.runner.desktops import barcode
 from tests.unit.runner.desktops.viewers.decoding import Decoder, pixels
-from tests.world import World, running_world, wait_for
+from tests.world import DESKTOP_HOLDER, World, running_world, wait_for
 
 MISSING = [
     part.detail
@@ -105,6 +106,15 @@ class Session:
         """What the agent got in its environment."""
         lines = (self.folder / "agent-environment").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def display_server(self) -> psutil.Process:
+        """The X server, below the desktop's holder."""
+        for holder in self.world.holders(DESKTOP_HOLDER):
+            if self.session_id in psutil.Process(holder).cmdline()[-1]:
+                for child in psutil.Process(holder).children():
+                    if child.name().startswith(("Xtigervnc", "Xvfb")):
+                        return child
+        raise AssertionError("no display runs")
 
     def grabbed(self) -> Any:
         """The display's pixels, asked of the server itself: height x width x RGB."""
@@ -277,6 +287,22 @@ async def test_the_desktop_is_stopped_and_opened_again(session: Session) -> None
             await ready(again)
             await ready(client)  # who stayed sees it too
             assert (await again.next(Video)).flags == viewer.FrameFlag.KEY
+
+
+async def test_the_display_crashes_and_who_watches_is_told_and_sees_it_again(
+    session: Session,
+) -> None:
+    shown = session.variables["DISPLAY"]
+    async with session.watching() as client:
+        await ready(client)
+        await client.next(Video)
+        session.display_server().kill()
+        broken = await client.next(DesktopIs, lambda told: told.state == "restarting")
+        assert broken.detail
+        await ready(client)
+        assert (await client.next(Video)).flags == viewer.FrameFlag.KEY
+        assert await asyncio.to_thread(lambda: session.grabbed().shape) == (480, 640, 3)
+    assert session.variables["DISPLAY"] == shown, "what the agent was told is still true"
 
 
 async def test_the_runner_restarts_and_the_picture_comes_back(session: Session) -> None:

@@ -35,10 +35,17 @@ def write_authority(path: Path, cookie: bytes, number: int | None) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace a file that only this user may read, at once for whoever reads it meanwhile."""
+    """Replace a file that only this user may read, at once for whoever reads it meanwhile.
+
+    Where that fails the file before it stays. Raises OSError.
+    """
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-    fresh.replace(path)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

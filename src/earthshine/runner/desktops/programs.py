@@ -23,6 +23,7 @@ from earthshine.runner.desktops.x11 import X
 READY_SECONDS: Final = 5.0
 """How long D-Bus or a window manager may take; then the next step begins without it."""
 MAX_ADDRESS: Final = 1024
+_MANAGED: Final = ("_NET_SUPPORTING_WM_CHECK", "_NET_CLIENT_LIST")
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +46,8 @@ class Programs:
     runtime: Path
     children: list[Child] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    bus: Child | None = None
+    window_manager: Child | None = None
 
     def __post_init__(self) -> None:
         self._found = capabilities.programs(self.spec.paths)
@@ -60,7 +63,8 @@ class Programs:
         try:
             argv = [bus.path, "--session", "--nofork", "--nopidfile"]
             argv += [f"--address={address}", f"--print-address={writing}"]
-            if not self._start("D-Bus", argv, environment, pass_fds=[writing]):
+            self.bus = self._start("D-Bus", argv, environment, pass_fds=[writing])
+            if self.bus is None:
                 return {}
         finally:
             os.close(writing)
@@ -71,10 +75,11 @@ class Programs:
         if not said.strip():
             self.missing.append("D-Bus did not start")
             return {}
-        return {"DBUS_SESSION_BUS_ADDRESS": said.decode().strip()}
+        # Without the server's id, which it says too: a bus that is started again has another.
+        return {"DBUS_SESSION_BUS_ADDRESS": address}
 
     async def start_window_manager(self, connection: Any, environment: dict[str, str]) -> None:
-        """Until it has taken charge of the display."""
+        """Until it has taken charge of the display; of one that another has left, too."""
         wanted = self.spec.window_manager
         if wanted == "off":
             return
@@ -86,23 +91,24 @@ class Programs:
         if found.path is None:
             self._lacks(found)
             return
-        if self._start(
+        root = connection.screen().root
+        for name in _MANAGED:  # a manager that crashed has left them
+            root.delete_property(connection.intern_atom(name))
+        connection.sync()
+        self.window_manager = self._start(
             f"the window manager {found.name}", [found.path, *found.arguments], environment
-        ):
-            await self._until_managed(connection)
+        )
+        if self.window_manager is not None:
+            await self._until_managed(connection, self.window_manager)
 
-    async def _until_managed(self, connection: Any) -> None:
+    async def _until_managed(self, connection: Any, manager: Child) -> None:
         """`_NET_SUPPORTING_WM_CHECK` on the root window says so (EWMH 1.5).
 
         It is set early; the list of clients comes once the manager answers programs.
         """
         root = connection.screen().root
         root.change_attributes(event_mask=X.PropertyChangeMask)
-        wanted = [
-            connection.intern_atom(name)
-            for name in ("_NET_SUPPORTING_WM_CHECK", "_NET_CLIENT_LIST")
-        ]
-        manager = self.children[-1]
+        wanted = [connection.intern_atom(name) for name in _MANAGED]
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while any(root.get_full_property(a, X.AnyPropertyType) is None for a in wanted):
@@ -139,16 +145,16 @@ class Programs:
         argv: list[str],
         environment: dict[str, str],
         pass_fds: list[int] | None = None,
-    ) -> bool:
+    ) -> Child | None:
         try:
             child = children.start(
                 name, argv, environment, pass_fds=pass_fds or [], folder=self.spec.folder
             )
         except OSError as error:
             self.missing.append(f"{name} could not be started: {error.strerror}")
-            return False
-        self.children.append(child)
-        return True
+            return None
+        self.children = [*(one for one in self.children if one.running), child]
+        return child
 
     def _lacks(self, part: Capability) -> None:
         self.missing.append(f"no {part.role}: {part.detail}; {part.remedy}")
@@ -158,6 +164,7 @@ class Programs:
         running = [child for child in reversed(self.children) if child.running]
         await asyncio.gather(*(child.end() for child in running))
         self.children.clear()
+        self.bus = self.window_manager = None
 
 
 async def _readable(connection: Any, child: Child) -> None:

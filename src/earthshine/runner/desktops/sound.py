@@ -31,6 +31,16 @@ class SoundServer:
         self.environment: dict[str, str] = {}
 
     @property
+    def child(self) -> Child | None:
+        """The server, while there should be one."""
+        return self._child
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was started and has ended by itself."""
+        return self._child is not None and not self._child.running
+
+    @property
     def pid(self) -> int | None:
         """Of the server, while it runs."""
         return self._child.pid if self._child is not None and self._child.running else None
@@ -49,7 +59,11 @@ class SoundServer:
         """Start what `prepare` found; returns when it can be used, or `missing` says why not."""
         if self._program is None:
             return
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            self.missing.append(f"no sound: no folder for the sound server: {error.strerror}")
+            return
         socket = self._folder / "native"
         own = {
             **environment,

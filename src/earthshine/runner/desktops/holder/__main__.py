@@ -11,6 +11,7 @@ from pathlib import Path
 
 from earthshine.runner.desktops import messages
 from earthshine.runner.desktops.holder.process import DesktopHolder
+from earthshine.runner.desktops.messages import Status
 from earthshine.runner.holder.place import listen, take_lock
 
 
@@ -30,7 +31,15 @@ def main() -> int:
     _detach(folder)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        asyncio.run(DesktopHolder(folder, spec, listener).run(answer))
+        holder = DesktopHolder(folder, spec, listener)
+    except OSError as error:
+        detail = f"no folder can be made for the display's files: {error.strerror}"
+        remedy = "make room where temporary files lie (XDG_RUNTIME_DIR, or TMPDIR)"
+        failed = Status(phase="failed", pid=os.getpid(), detail=detail, remedy=remedy)
+        os.write(answer, messages.pack(failed))
+        return 1
+    try:
+        asyncio.run(holder.run(answer))
     finally:
         os.close(lock)
     return 0

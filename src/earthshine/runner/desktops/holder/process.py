@@ -24,12 +24,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from earthshine.runner.desktops import children, messages, resize, x11
+from earthshine.runner.desktops import children, messages
 from earthshine.runner.desktops.backends import Display, DisplaySpec, choose
 from earthshine.runner.desktops.children import Child
 from earthshine.runner.desktops.holder.budget import RestartBudget
+from earthshine.runner.desktops.holder.furniture import Furniture
 from earthshine.runner.desktops.holder.lines import Lines
 from earthshine.runner.desktops.holder.record import MARKER, Record, write_record
 from earthshine.runner.desktops.messages import (
@@ -43,8 +44,6 @@ from earthshine.runner.desktops.messages import (
     ToHolder,
     Wake,
 )
-from earthshine.runner.desktops.programs import Programs, ProgramsSpec
-from earthshine.runner.desktops.sound import SoundServer
 from earthshine.runner.desktops.x11 import DisplayError
 from earthshine.runner.holder.place import SOCKET
 
@@ -76,8 +75,7 @@ class DesktopHolder:
         self._budget = RestartBudget()
         self._worker_budget = RestartBudget()
         self._display: Display | None = None
-        self._programs: Programs | None = None
-        self._sound = SoundServer(self._runtime)
+        self._furniture = Furniture(spec, self._runtime, self._changed.set)
         self._worker: Child | None = None
         self._number: int | None = None
         self._cookie = secrets.token_bytes(16)
@@ -115,7 +113,9 @@ class DesktopHolder:
             self._tell("starting")
             try:
                 await self._bring_up()
-            except DisplayError as error:
+            except (DisplayError, OSError) as problem:
+                error = _in_words(problem, self._runtime)
+                log.warning("%s", error.detail)
                 await self._take_down()
                 delay = self._budget.spend(time.monotonic()) if answer < 0 else None
                 if delay is None:
@@ -183,44 +183,13 @@ class DesktopHolder:
         self._record(display)
         if self._passwords is not None:
             display.set_passwords(*self._passwords)
-        if own.audio and own.backend != "attach":
-            self._sound.prepare(own.programs_path)
+        furnished = own.backend != "attach"
+        if furnished:
+            self._furniture.prepare()
         self._start_worker()  # it takes longest, and needs only the display
-        if own.backend != "attach":
-            await self._furnish(display, environment)
-
-    async def _furnish(self, display: Display, environment: dict[str, str]) -> None:
-        """D-Bus, sound, window manager and programs, each told of the ones before it."""
-        authority = None if display.authority is None else str(display.authority)
-        programs = self._programs = Programs(
-            ProgramsSpec(
-                window_manager=self._spec.window_manager,
-                programs=self._spec.programs,
-                paths=self._spec.programs_path,
-                folder=self._spec.folder,
-            ),
-            self._runtime,
-        )
-        connection: Any = x11.connect(display.name, authority)
-        try:
-            resize.set_size(connection, self._spec.width, self._spec.height)
-            environment |= display.environment | {"XDG_SESSION_TYPE": "x11"}
-            environment |= self._sound.environment
-            bus, _ = await asyncio.gather(
-                programs.start_bus(environment), self._sound.start(environment)
-            )
-            environment |= bus
-            await programs.start_window_manager(connection, environment)
-            programs.start_programs(environment)
-        except x11.connection_errors() as error:
-            raise DisplayError(f"the display went away while it was furnished: {error}") from None
-        finally:
-            x11.disconnect(connection)
-        shared = ("DBUS_SESSION_BUS_ADDRESS", "PULSE_SERVER", "XDG_SESSION_TYPE")
-        self._status.environment = {
-            **display.environment,
-            **{name: environment[name] for name in shared if name in environment},
-        }
+        if furnished:
+            await self._furniture.place(display, environment)
+            self._status.environment = {**display.environment, **self._furniture.shared}
 
     def _start_worker(self) -> None:
         display = self._display
@@ -228,7 +197,7 @@ class DesktopHolder:
         environment = {
             **os.environ,
             **display.environment,
-            **self._sound.environment,
+            **self._furniture.sound_environment,
             MARKER: self._marker,
         }
         with (self._folder / "worker.log").open("wb") as output:
@@ -272,11 +241,24 @@ class DesktopHolder:
                 await asyncio.shield(self._worker.exited)
             if self._worker is not None and not self._worker.running:
                 await self._replace_worker()
+            if await self._mended():
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(
                     IDLE_LOOK if self._spec.idle_seconds > 0 else PULSE_LOOK
                 ):
                     await self._next_change()
+
+    async def _mended(self) -> bool:
+        """Whether some part of the display was started again."""
+        try:
+            mended = await self._furniture.mend()
+        except DisplayError as error:
+            log.warning("%s", error)  # its own end is seen next
+            return False
+        if mended:
+            self._announce()
+        return mended
 
     async def _replace_worker(self) -> None:
         """Its crash costs viewers a moment, the programs nothing."""
@@ -301,10 +283,7 @@ class DesktopHolder:
         if self._worker is not None:
             await self._worker.end()
             self._worker = None
-        if self._programs is not None:
-            await self._programs.end()
-            self._programs = None
-        await self._sound.stop()
+        await self._furniture.remove()
         if self._display is not None:
             await self._display.stop()
             self._display = None
@@ -392,8 +371,7 @@ class DesktopHolder:
         status.rfb_port = None if display is None else display.rfb_port
         status.restarts = self._budget.total
         status.streaming = self._pulse is not None
-        known = self._programs.missing if self._programs is not None else []
-        notes = [*known, *self._sound.missing, *(self._pulse.notes if self._pulse else [])]
+        notes = [*self._furniture.missing, *(self._pulse.notes if self._pulse else [])]
         status.notes = list(dict.fromkeys([*status.notes, *notes]))
         log.info("%s %s %s", status.phase, status.display, status.detail)
         self._lines.announce(status)
@@ -412,13 +390,22 @@ class DesktopHolder:
             write_record(self._folder, record)
 
     def _reap(self) -> None:
-        own = [self._worker, *(self._programs.children if self._programs else [])]
-        pids = {child.pid for child in own if child is not None and child.running}
+        pids = self._furniture.pids
+        if self._worker is not None and self._worker.running:
+            pids.add(self._worker.pid)
         if self._display is not None and self._display.pid is not None:
             pids.add(self._display.pid)
-        if self._sound.pid is not None:
-            pids.add(self._sound.pid)
         children.reap_orphans(pids)
+
+
+def _in_words(problem: DisplayError | OSError, folder: Path) -> DisplayError:
+    """Why the display cannot be had."""
+    if isinstance(problem, DisplayError):
+        return problem
+    return DisplayError(
+        f"the display's files cannot be written: {problem.strerror}",
+        f"make room where {folder} lies, then open the desktop again",
+    )
 
 
 def _short_folder() -> str:
