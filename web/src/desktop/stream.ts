@@ -1,10 +1,15 @@
 /** The WebSocket to one session's desktop: reconnects by the rules that all connections here share. */
 
+import { Backoff, watchedPolicy } from "../feed/backoff";
 import { Link, type LinkOptions, type Status } from "../feed/link";
 import { type FromDesktop, SUBPROTOCOL, ViewerFormatError, decode, encode } from "./messages";
 
 /** Bytes that may wait to be sent; input beyond them is not kept, for it would arrive seconds late. */
 export const MAX_UNSENT = 1024 * 1024;
+
+export const PING_EVERY_MS = 3_000;
+/** Longer than a large picture takes on a slow line, for the answer comes behind it. */
+export const SILENCE_MS = 12_000;
 
 export interface StreamHooks {
   /** The line is open: say what is wanted. */
@@ -29,6 +34,10 @@ export class DesktopStream {
     const open = options.openSocket ?? ((url, protocol) => new WebSocket(url, protocol));
     this.link = new Link(
       {
+        backoff: new Backoff(watchedPolicy),
+        // An old picture that nobody marks as old misleads: silence is noticed soon.
+        pingEveryMs: PING_EVERY_MS,
+        silenceMs: SILENCE_MS,
         ...options,
         target: () => `/api/v1/sessions/${encodeURIComponent(sessionId)}/desktop`,
         protocol: SUBPROTOCOL,

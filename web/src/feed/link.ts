@@ -43,6 +43,8 @@ export interface LinkOptions {
   /** A message that makes the server answer, where there is one. */
   readonly ping?: () => string | Uint8Array<ArrayBuffer>;
   readonly backoff?: Backoff;
+  readonly pingEveryMs?: number;
+  readonly silenceMs?: number;
   readonly openSocket?: (url: string, protocol: string) => WebSocket;
 }
 
@@ -180,7 +182,7 @@ export class Link {
         this.watchTimer = setTimeout(() => this.broken("the server does not answer"), ANSWER_TIMEOUT_MS);
         return;
       }
-      if (this.options.ping) this.pingTimer = setInterval(() => this.beat(), PING_EVERY_MS);
+      if (this.options.ping) this.pingTimer = setInterval(() => this.beat(), this.options.pingEveryMs ?? PING_EVERY_MS);
     },
     probe: () => {
       if (!this.options.ping) return;
@@ -195,7 +197,7 @@ export class Link {
 
   private beat(): void {
     const now = Date.now();
-    if (now - this.heardAt > SILENCE_MS) {
+    if (now - this.heardAt > (this.options.silenceMs ?? SILENCE_MS)) {
       this.broken("the line went silent");
       return;
     }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { Backoff } from "../../src/feed/backoff";
+import { Backoff, watchedPolicy } from "../../src/feed/backoff";
 
 const policy = { firstMs: 100, factor: 2, maxMs: 1000 };
 
@@ -14,6 +14,15 @@ describe("Backoff", () => {
   it("spreads attempts over half of each step", () => {
     expect(new Backoff(policy, () => 0).next()).toBe(50);
     expect(new Backoff(policy, () => 0.5).next()).toBe(75);
+  });
+
+  it("is eager for what somebody looks at, and then as patient as for the rest", () => {
+    const backoff = new Backoff({ ...policy, eager: { attempts: 4, maxMs: 200 } }, () => 1);
+    expect([1, 2, 3, 4, 5, 6, 7, 8, 9].map(() => backoff.next())).toEqual([100, 200, 200, 200, 200, 400, 800, 1000, 1000]);
+    const watched = new Backoff(watchedPolicy, () => 1);
+    const waits = Array.from({ length: 100 }, () => watched.next());
+    expect(Math.max(...waits.slice(0, 60))).toBeLessThanOrEqual(500);
+    expect(waits[99]).toBe(30_000);
   });
 
   it("gives the budget back only for content", () => {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, WebSocket
+import contextlib
+
+from fastapi import APIRouter, Request, WebSocket, WebSocketDisconnect
 
 from earthshine.control.credentials import CurrentActor, current_actor
 from earthshine.control.desktops.schemas import ConnectionMethods
@@ -10,7 +12,7 @@ from earthshine.control.desktops.service import DesktopService
 from earthshine.control.desktops.stream import DesktopStream
 from earthshine.control.errors import DomainError
 from earthshine.control.problems import close_code
-from earthshine.protocols.viewer import SUBPROTOCOL
+from earthshine.protocols.viewer import SUBPROTOCOL, DesktopIs, encode
 
 router = APIRouter(tags=["desktops"])
 
@@ -40,14 +42,21 @@ async def desktop_stream(websocket: WebSocket, session_id: str) -> None:
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     service: DesktopService = websocket.app.state.desktops
+
+    async def waits(away: DomainError) -> None:
+        note = DesktopIs(state="restarting", detail=away.detail, remedy=away.remedy or "")
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # who waits may have gone
+            await websocket.send_bytes(encode(note))
+
     try:
         actor = await current_actor(websocket)
         async with (
             websocket.app.state.sign_ins.socket(actor, websocket),
-            service.opened(actor, session_id) as opened,
+            service.opened(actor, session_id, waits) as opened,
         ):
             await DesktopStream(
                 websocket, opened.stream, opened.watcher, opened.viewer_id, opened.steered
             ).serve()
     except DomainError as error:
-        await websocket.close(close_code(error), error.detail[:100])
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await websocket.close(close_code(error), error.detail[:100])

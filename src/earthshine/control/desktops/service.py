@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,12 @@ from earthshine.control.audit.kinds import AuditKind
 from earthshine.control.authorization import SessionRole
 from earthshine.control.desktops.schemas import ConnectionMethod, ConnectionMethods, Method
 from earthshine.control.dialing.service import DialService
-from earthshine.control.errors import ConflictError, RunnerUnavailableError, TooManyError
+from earthshine.control.errors import (
+    ConflictError,
+    DomainError,
+    RunnerUnavailableError,
+    TooManyError,
+)
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.control.sessions.channel import Channel
 from earthshine.control.sessions.watching import Watcher
@@ -25,6 +31,8 @@ from earthshine.protocols.envelope import CloseDesktop, DesktopPlaces, OpenDeskt
 
 MAX_WATCHERS: Final = 100
 """Viewers of one desktop."""
+AWAY_SECONDS: Final = 8.0
+"""How long a viewer waits for a runner that comes back: less than pages wait for an answer."""
 _LABELS: Final[dict[Method, str]] = {
     "native": "Built in",
     "vnc": "VNC",
@@ -96,10 +104,35 @@ class DesktopService:
                 remedy="Its version may be another than this server's.",
             ) from None
 
+    async def _places_soon(
+        self, actor: Actor, session_id: str, waits: Callable[[DomainError], Awaitable[None]]
+    ) -> DesktopPlaces:
+        """`places`, also of a runner that comes back in a moment; `waits` hears why meanwhile."""
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return await self.places(actor, session_id)
+            except RunnerUnavailableError as away:
+                record = (await self._living(session_id)).record
+                runner = self._runners.known(record.runner_id)
+                left = deadline - time.monotonic()
+                if runner is None or runner.is_connected or left <= 0:
+                    raise
+                await waits(away)
+                await self._runners.until_connected(record.runner_id, left)
+
     @contextlib.asynccontextmanager
-    async def opened(self, actor: Actor, session_id: str) -> AsyncIterator[Opened]:
-        """A stream of one's own to the desktop, for as long as the context lasts."""
-        places = await self.places(actor, session_id)
+    async def opened(
+        self,
+        actor: Actor,
+        session_id: str,
+        waits: Callable[[DomainError], Awaitable[None]],
+    ) -> AsyncIterator[Opened]:
+        """A stream of one's own to the desktop, for as long as the context lasts.
+
+        Of a runner that is away for a moment it waits; `waits` then hears why.
+        """
+        places = await self._places_soon(actor, session_id, waits)
         channel = await self._living(session_id)
         if len(channel.watchers) >= MAX_WATCHERS:
             raise TooManyError(f"The desktop has {MAX_WATCHERS} viewers already.")

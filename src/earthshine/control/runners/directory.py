@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -155,6 +156,8 @@ class RunnerDirectory:
         self._database = database
         self._registry = registry
         self._runners: dict[str, Runner] = {}
+        self._arrival = asyncio.Event()
+        """Of the next runner; then there is another one."""
         self.on_change: Callable[[Runner], None] = lambda _: None
 
     def __iter__(self) -> Iterator[Runner]:
@@ -190,6 +193,15 @@ class RunnerDirectory:
                 remedy="Check that its machine is on and has a network. Its agents go on working.",
             )
         return runner.connection
+
+    async def until_connected(self, runner_id: str, seconds: float) -> None:
+        """Until the runner is connected. Raises RunnerUnavailableError where it does not come, or
+        cannot; NotFoundError."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not ((runner := self.get(runner_id)).is_connected or runner.is_revoked):
+                    await self._arrival.wait()
+        self.connection(runner_id)
 
     async def request(self, runner_id: str, session_id: str | None, command: ControlPayload) -> Any:
         """Send a command to a runner and wait for the answer."""
@@ -260,6 +272,8 @@ class RunnerDirectory:
             runner.is_removed = False
         runner.connection = connection
         await self._registry.attach(runner_id, connection)
+        self._arrival.set()
+        self._arrival = asyncio.Event()
         self.on_change(runner)
         return runner
 

@@ -11,14 +11,16 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from earthshine.control.desktops import service
 from earthshine.control.dialing.service import DialedStream
 from earthshine.net.handover import Detached
 from earthshine.protocols import viewer
-from earthshine.protocols.envelope import CloseDesktop, OpenDesktop
+from earthshine.protocols.envelope import CloseDesktop, OpenDesktop, SpoolPosition
 from earthshine.protocols.viewer import (
     MAX_FROM_VIEWER,
     Attach,
     Deframer,
+    DesktopIs,
     Key,
     KeyFrameWanted,
     Pointer,
@@ -200,6 +202,34 @@ async def test_a_stream_that_ends_says_come_again(here, session, desktops):
         await desktop.hear()
         desktop.writer.close()
         assert await closed(websocket) == 4011
+
+
+async def test_who_comes_while_the_runner_is_away_is_told_and_sees_it_when_it_is_back(
+    here, runner, session, desktops
+):
+    await runner.connection.close()
+    async with watching(here, here.member, session) as websocket:
+        note = viewer.decode_from_desktop(await websocket.recv())
+        assert isinstance(note, DesktopIs)
+        assert (note.state, "not connected" in note.detail) == ("restarting", True)
+        assert note.remedy
+        back = await here.runner(
+            sessions=(SpoolPosition(session_id=session, first_seq=1, last_seq=1, ended=False),)
+        )
+        await back.done(
+            await back.command(OpenDesktop), {"viewer": "unix:/run/earthshine/d/viewer"}
+        )
+        assert isinstance(await (await desktops.get()).hear(), Attach)
+
+
+async def test_who_comes_while_the_runner_stays_away_is_sent_away_with_words(
+    here, runner, session, desktops, monkeypatch
+):
+    monkeypatch.setattr(service, "AWAY_SECONDS", 0.2)
+    await runner.connection.close()
+    async with watching(here, here.member, session) as websocket:
+        assert await closed(websocket) == 1011
+        assert "not connected" in websocket.close_reason
 
 
 async def test_a_desktop_that_sends_nonsense(here, session, desktops):
