@@ -42,11 +42,11 @@ MISSING = [
 ]
 LONG = "EARTHSHINE_TEST_LONG" in os.environ
 STEPS = 200 if LONG else 12
-WITHIN = 1.0
-"""Seconds in which the current picture comes back."""
+WITHIN = 1.0 if LONG else 3.0
+"""Seconds in which the current picture comes back: well under one, on a machine of its own."""
 AFTERWARDS = 0.5
 """Seconds for which the canvas is watched after that."""
-OLD_MS = 500
+OLD_MS = 1000
 """A picture older than this is not the current one."""
 LOOK_MS = 40
 PATIENCE = 40.0
@@ -255,15 +255,21 @@ def page(desk: Desk) -> Iterator[Page]:
         assert errors == []
 
 
-def current(page: Page) -> float:
-    """Waits until the canvas shows the time; when that was, in seconds since the epoch."""
+def current(page: Page, after: float) -> float:
+    """Waits until the canvas shows a time after this one that is current; when that was.
+
+    All in seconds since the epoch.
+    """
     handle = page.wait_for_function(
-        f"""() => {{
+        f"""after => {{
           const seen = window.shown?.();
           if (seen === undefined || seen === null) return null;
-          const old = (Date.now() % {PERIOD} - seen + {PERIOD}) % {PERIOD};
-          return old < {OLD_MS} ? {{ at: Date.now() }} : null;
+          const since = (earlier, later) => (later - earlier + {PERIOD}) % {PERIOD};
+          const fresh = since(after % {PERIOD}, seen) < {PERIOD} / 2;
+          const old = since(seen, Date.now() % {PERIOD});
+          return fresh && old < {OLD_MS} ? {{ at: Date.now() }} : null;
         }}""",
+        arg=int(after * 1000),
         timeout=PATIENCE * 1000,
     )
     return float(handle.evaluate("it => it.at")) / 1000
@@ -285,7 +291,7 @@ def test_the_picture_comes_back_whatever_breaks(
     app.sessions()
     desktop = DesktopPage(app).open(desk.session_id)
     desktop.show("Desktop")
-    current(page)
+    current(page, time.time())
     faults = desk.faults(page)
     found: dict[str, Found] = defaultdict(Found)
     # Each kind once, as far as they go, then at random.
@@ -297,9 +303,9 @@ def test_the_picture_comes_back_whatever_breaks(
         fault.prepare()
         possible = time.time()
         fault.act()
-        came = current(page)
+        came = current(page, possible)
         with capsys.disabled():
-            print(f"  {fault.name}: broken for {possible - begun:.1f} s, back after {came - possible:.2f} s")
+            print(f"  {fault.name}: {possible - begun:.1f} s, then back in {came - possible:.2f} s")
         page.wait_for_timeout(AFTERWARDS * 1000)
         looks: Looks = page.evaluate("() => window.looks.splice(0)")
         before = [look for look in looks if look[0] < came]
