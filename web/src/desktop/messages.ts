@@ -330,7 +330,9 @@ export type Wish =
   | { readonly type: "ask-for-control" }
   | { readonly type: "give-control"; readonly to: number }
   | { readonly type: "resize"; readonly width: number; readonly height: number }
-  | { readonly type: "preset"; readonly preset: Preset };
+  | { readonly type: "preset"; readonly preset: Preset }
+  /** XKB names. */
+  | { readonly type: "layout"; readonly layout: string; readonly variant?: string };
 
 const encoder = new TextEncoder();
 const clamp = (value: number, low: number, high: number): number => Math.min(high, Math.max(low, Math.round(value)));

@@ -48,6 +48,7 @@ from .notes import (
     Problem,
     Resize,
     RoleIs,
+    SetLayout,
     SetPreset,
     Statistics,
     TakeControl,
@@ -87,7 +88,7 @@ _Input = (
     | Ping
     | Clipboard
 )
-_Wishes = Watch | TakeControl | AskForControl | GiveControl | Resize | SetPreset
+_Wishes = Watch | TakeControl | AskForControl | GiveControl | Resize | SetLayout | SetPreset
 _News = DesktopIs | Viewers | Statistics | Problem
 FromDesktop = _Pictures | _News
 FromViewer = _Input | _Wishes

@@ -132,6 +132,13 @@ class Resize(Note, tag="resize", frozen=True):
     height: Side
 
 
+class SetLayout(Note, tag="layout", frozen=True):
+    """The keyboard layout of the display, for its programs: XKB names, such as `de`."""
+
+    layout: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[A-Za-z0-9_,()+-]+$")]
+    variant: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[A-Za-z0-9_,()+-]*$")] = ""
+
+
 class SetPreset(Note, tag="preset", frozen=True):
     """For everybody: there is one encoder."""
 

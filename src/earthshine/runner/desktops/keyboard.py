@@ -22,6 +22,7 @@ EVDEV_OFFSET: Final = 8
 """X keycodes of evdev keyboards are evdev's plus this."""
 MAX_HELD: Final = 64
 """Keys that can be down at once."""
+MAX_LAYOUT: Final = 64
 SETTLE_LAYOUT_SECONDS: Final = 5.0
 SHIFT: Final = 0xFFE1
 LEVEL3: Final = 0xFE03
@@ -232,6 +233,17 @@ def _is_letter(keysym: int) -> bool:
     if keysym < 0x100:
         return chr(keysym).isalpha()
     return keysym >> 24 == 1 and chr(keysym & 0xFFFFFF).isalpha()
+
+
+def known_layout(connection: Any) -> str:
+    """The layouts that the display has, by their XKB names; empty where it does not say."""
+    root = connection.screen().root
+    said = root.get_full_property(connection.intern_atom("_XKB_RULES_NAMES"), X.AnyPropertyType)
+    if said is None:
+        return ""
+    data = said.value if isinstance(said.value, bytes) else bytes(said.value)
+    names = data.decode(errors="replace").split("\0")  # rules, model, layout, variant, options
+    return names[2][:MAX_LAYOUT] if len(names) > 2 else ""
 
 
 def set_layout(layout: str, variant: str) -> None:

@@ -286,10 +286,12 @@ class Screen(Message):
     """Whether the pointer is part of the picture, because some consumer asked for that."""
     encoder: str = ""
     """What encodes, by name."""
+    layout: str = ""
+    """The keyboard's, such as `de` or `us,de`; empty where that is not known."""
 
 
 class Video(Message):
-    """One access unit: H.264, Annex B. Times are CLOCK_MONOTONIC in microseconds.
+    """One access unit: H.264, Annex B. Times are CLOCK_MONOTONIC in microseconds; see `AccessUnit`.
 
     `dirty` lists what was drawn on since the frame before: exact pixels there are void. A consumer
     that was behind hears of what it missed in the next frame it gets.
@@ -302,6 +304,8 @@ class Video(Message):
     height: int
     captured: int
     encoded: int
+    grabbed: int = 0
+    """0: not told apart."""
     dirty: list[Box] = []
 
 
@@ -310,6 +314,13 @@ class Repaint(Message):
 
     box: Box
     data: bytes
+
+
+class PointerIs(Message):
+    """Where the pointer came to lie after `PointerBy`; to who said that."""
+
+    x: int
+    y: int
 
 
 class Cursor(Message):
@@ -353,7 +364,7 @@ class Trouble(Message):
     request_id: str | None = None
 
 
-FromWorker = Screen | Video | Repaint | Cursor | Clipboard | Audio | Still | Trouble
+FromWorker = Screen | Video | Repaint | PointerIs | Cursor | Clipboard | Audio | Still | Trouble
 
 spec: msgspec.msgpack.Decoder[DesktopSpec] = msgspec.msgpack.Decoder(DesktopSpec)
 to_holder: msgspec.msgpack.Decoder[ToHolder] = msgspec.msgpack.Decoder(ToHolder)

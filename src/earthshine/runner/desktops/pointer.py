@@ -27,10 +27,11 @@ class Pointer:
         xtest.fake_input(self._connection, X.MotionNotify, x=x, y=y)
         self._connection.flush()
 
-    def move_by(self, dx: int, dy: int) -> None:
-        """By a distance."""
+    def move_by(self, dx: int, dy: int) -> tuple[int, int]:
+        """By a distance; where it is then."""
         xtest.fake_input(self._connection, X.MotionNotify, detail=1, x=dx, y=dy)
-        self._connection.flush()
+        place = self._connection.screen().root.query_pointer()
+        return place.root_x, place.root_y
 
     def button(self, number: int, down: bool) -> None:
         """Press or release; what is so already stays."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from earthshine.runner.desktops.capture.adapter import AccessUnit
 from earthshine.runner.desktops.messages import MAX_DIRTY, Box, Video
 
@@ -109,6 +111,7 @@ class Producer:
             width=unit.width,
             height=unit.height,
             captured=unit.captured,
+            grabbed=unit.grabbed,
             encoded=unit.encoded,
             dirty=limited(dirty),
         )
@@ -132,16 +135,7 @@ class Producer:
         if consumer.missed:
             missed = limited([*consumer.missed, *video.dirty])
             consumer.missed = []
-            video = Video(
-                frame_id=video.frame_id,
-                key=video.key,
-                data=video.data,
-                width=video.width,
-                height=video.height,
-                captured=video.captured,
-                encoded=video.encoded,
-                dirty=missed,
-            )
+            video = msgspec.structs.replace(video, dirty=missed)
         consumer.send(video)
 
     def look(self, now: float) -> None:

@@ -36,6 +36,7 @@ from earthshine.protocols.viewer import (
     Resize,
     RoleIs,
     Seen,
+    SetLayout,
     SetPreset,
     Statistics,
     Still,
@@ -84,6 +85,7 @@ CONTROLLING: list[viewer.FromViewer] = [
     AskForControl(),
     GiveControl(to=2),
     Resize(width=800, height=600),
+    SetLayout(layout="de", variant="nodeadkeys"),
     SetPreset(preset=Preset.MOTION),
 ]
 FROM_CONTROL = [

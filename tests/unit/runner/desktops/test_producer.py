@@ -43,7 +43,7 @@ class FakeEncoder:
 
     def unit(self, *, key: bool = False, size: int = 100) -> AccessUnit:
         self.number += 1
-        return AccessUnit(self.number, key, b"x" * size, 640, 480, 0, 0)
+        return AccessUnit(self.number, key, b"x" * size, 640, 480, 0, 0, 0)
 
 
 @dataclass

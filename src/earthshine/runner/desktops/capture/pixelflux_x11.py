@@ -20,6 +20,8 @@ from earthshine.runner.desktops.capture.adapter import (
 REMEMBERED: Final = 256
 """Frames whose number in pixelflux is known, to invalidate one."""
 START_SECONDS: Final = 3.0
+AFTER_DAMAGE: Final = 3
+"""Frames that a place which moved for long gets after it has come to rest; 30 sharpen it."""
 RATE_CAP: Final = 1.5
 """Bits that may come at once under a cap, as a multiple of one frame's share."""
 
@@ -75,7 +77,9 @@ class PixelfluxCapture:
         settings.capture_cursor = tuning.pointer_drawn
         settings.video_crf = tuning.quality.crf
         settings.video_paintover_crf = tuning.quality.settled_crf
-        settings.use_paint_over_quality = True
+        settings.use_paint_over_quality = tuning.refine
+        if not tuning.refine:
+            settings.damage_block_duration = AFTER_DAMAGE
         settings.video_streaming_mode = tuning.quality.every_frame
         settings.video_bitrate_kbps = tuning.bitrate_kbps or 4000
         settings.video_vbv_multiplier = RATE_CAP if tuning.bitrate_kbps else 0.0
@@ -98,6 +102,7 @@ class PixelfluxCapture:
                 width=size[0],
                 height=size[1],
                 captured=(frame.capture_ns or now) // 1000,
+                grabbed=(frame.encode_start_ns or frame.capture_ns or now) // 1000,
                 encoded=(frame.encode_end_ns or now) // 1000,
             )
         )

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final
 
@@ -113,6 +114,7 @@ class PyAvCapture:
     def _encode(
         self, encoder: Any, frame: Any, captured: int, key: bool, stop: threading.Event
     ) -> None:
+        begun = time.monotonic_ns() // 1000
         picture = frame.reformat(format="yuv420p")
         picture.pts = captured
         picture.pict_type = PictureType.I if key else PictureType.NONE
@@ -132,6 +134,7 @@ class PyAvCapture:
                     width=encoder.width,
                     height=encoder.height,
                     captured=captured,
+                    grabbed=begun,
                     encoded=time.monotonic_ns() // 1000,
                 )
             )
@@ -146,6 +149,7 @@ class PyAvCapture:
         self._key.set()
 
     def tune(self, tuning: Tuning) -> None:
+        tuning = replace(tuning, refine=True)  # which it does not know
         before, self._tuning = self._tuning, tuning
         if self._thread is not None and before != tuning:
             self.stop()

@@ -19,7 +19,7 @@ from earthshine.protocols import viewer as v
 from earthshine.protocols.viewer import Attach, Problem
 from earthshine.runner.desktops import messages as m
 from earthshine.runner.desktops.keeper import Desktop
-from earthshine.runner.desktops.limits import Preset
+from earthshine.runner.desktops.limits import MAX_SIZE, Preset
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.desktops.stream import DesktopStream, StreamGoneError
 from earthshine.runner.desktops.viewers import hands, pictures
@@ -164,6 +164,8 @@ class Room:
                 for viewer in self._viewers.values():
                     if viewer.attach.may_control:
                         viewer.say(self._copied)
+            case m.PointerIs() if self._control.holder != NOBODY:
+                self._show_pointer(self._control.holder, message.x, message.y)
             case m.Trouble():
                 note = pictures.problem(message)
                 for number, viewer in self._viewers.items():
@@ -196,7 +198,7 @@ class Room:
                 self._tell_viewers()
             case v.GiveControl(to=to):
                 self._control.given(viewer.number, to)
-            case v.Resize() | v.SetPreset():
+            case v.Resize() | v.SetPreset() | v.SetLayout():
                 self._change(viewer, message)
             case _ if isinstance(message, hands.Input):
                 self._input(viewer, message)
@@ -219,11 +221,13 @@ class Room:
                 )
             )
 
-    def _change(self, viewer: Viewer, message: v.Resize | v.SetPreset) -> None:
+    def _change(self, viewer: Viewer, message: v.Resize | v.SetPreset | v.SetLayout) -> None:
         if self._control.holder not in (NOBODY, viewer.number):
             viewer.say(NOT_IN_CONTROL)
         elif isinstance(message, v.Resize):
             self._tell(hands.resize(message))
+        elif isinstance(message, v.SetLayout):
+            self._tell(m.Layout(layout=message.layout, variant=message.variant))
         else:
             self.preset = message.preset.value
             self._tell(m.Tune(preset=self.preset))
@@ -241,10 +245,14 @@ class Room:
             viewer.say(Problem(code="too-large", detail=f"That is too large: {error}."))
             return
         if isinstance(message, v.Pointer | v.Touch):
-            place = v.PointerAt(viewer.number, message.x, message.y)
-            for one in self._viewers.values():
-                if one is not viewer and not one.busy:
-                    one.say(place)
+            self._show_pointer(viewer.number, message.x, message.y)
+
+    def _show_pointer(self, mover: int, x: int, y: int) -> None:
+        """To everybody else, with whose it is."""
+        place = v.PointerAt(mover, min(max(x, 0), MAX_SIZE), min(max(y, 0), MAX_SIZE))
+        for number, one in self._viewers.items():
+            if number != mover and not one.busy:
+                one.say(place)
 
     def _settle(self, before: int) -> bool:
         """Control has changed hands: whoever had it lets go of everything."""

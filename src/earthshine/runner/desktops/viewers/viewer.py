@@ -65,6 +65,7 @@ class Viewer:
         self._frame = 0
         self._frame_size = (0, 0)
         self._size = (0, 0)
+        self._layout = ""
         self._told: DesktopIs | None = None
         self._key_at = float("-inf")
         self._sound = pictures.Sound()
@@ -222,6 +223,7 @@ class Viewer:
             case m.Screen():
                 self._size = (message.width, message.height)
                 self._figures.encoder = message.encoder
+                self._layout = message.layout
                 if self._room.codec or self._wants.video != "h264":
                     self._tell_desktop("ready")
             case m.Still():
@@ -305,6 +307,7 @@ class Viewer:
             rate=room.rate,
             preset=v.Preset(room.preset),
             audio="PULSE_SERVER" in room.desktop.status.environment,
+            layout=self._layout,
         )
         if status != self._told:
             self._told = status
@@ -347,18 +350,21 @@ class _Figures:
         self.frames = 0
         self.skipped = 0
         self.bytes = 0
-        self._micros = 0
+        self._capture = 0
+        self._encode = 0
 
     def frame(self, message: m.Video) -> None:
         """A frame went out."""
         self.frames += 1
-        self._micros += message.encoded - message.captured
+        grabbed = message.grabbed or message.captured
+        self._capture += grabbed - message.captured
+        self._encode += message.encoded - grabbed
 
     def note(self) -> v.Statistics:
-        """What the viewer is told. The time for capture is part of the encoder's."""
+        """What the viewer is told."""
         return v.Statistics(
-            capture_ms=0,
-            encode_ms=round(self._micros / 1000 / max(1, self.frames), 2),
+            capture_ms=round(self._capture / 1000 / max(1, self.frames), 2),
+            encode_ms=round(self._encode / 1000 / max(1, self.frames), 2),
             frames=self.frames,
             skipped=self.skipped,
             bytes=self.bytes,

@@ -24,7 +24,7 @@ from earthshine.runner.desktops.audio import AudioCapture
 from earthshine.runner.desktops.capture import AccessUnit, CaptureError, Tuning, open_capture
 from earthshine.runner.desktops.clipboard import Clipboard
 from earthshine.runner.desktops.cursor import cursor_shape
-from earthshine.runner.desktops.keyboard import Keyboard, set_layout
+from earthshine.runner.desktops.keyboard import Keyboard, known_layout, set_layout
 from earthshine.runner.desktops.messages import Box, Message, Pulse, ToWorker, Trouble
 from earthshine.runner.desktops.pointer import Pointer
 from earthshine.runner.desktops.producer import HIGH_WATER, Producer, limited
@@ -65,6 +65,7 @@ class Worker:
         self._audio = AudioCapture(self._heard)
         self._lines = Lines(self._joined, self._left, self._obey)
         self._tracker = SettleTracker(*self._screen.size)
+        self._layout = known_layout(self._connection)
         self._dirty: list[Box] = []
         self._shape: m.Cursor | None = None
         self._moved = time.monotonic()
@@ -162,9 +163,13 @@ class Worker:
     def _consumers_changed(self) -> None:
         """Sound and the drawn pointer are there while somebody wants them."""
         self._audio_wanted.set()
-        drawn = any(line.wants.video and not line.wants.cursor for line in self._lines)
-        if drawn != self._tuning.pointer_drawn:
-            self._tune(replace(self._tuning, pointer_drawn=drawn))
+        watchers = [line.wants for line in self._lines if line.wants.video]
+        drawn = any(not wants.cursor for wants in watchers)
+        refine = any(not wants.repaint for wants in watchers)
+        was_drawn = self._tuning.pointer_drawn
+        if (drawn, refine) != (was_drawn, self._tuning.refine):
+            self._tune(replace(self._tuning, pointer_drawn=drawn, refine=refine))
+        if drawn != was_drawn:
             for line in self._lines:
                 self._tell_size(line)
 
@@ -186,6 +191,7 @@ class Worker:
                 height=height,
                 pointer_drawn=self._tuning.pointer_drawn,
                 encoder=self._capture.name,
+                layout=self._layout,
             )
         )
 
@@ -362,7 +368,8 @@ class Worker:
             case m.Wheel():
                 self._pointer.wheel(message.vertical, message.horizontal)
             case m.PointerBy():
-                self._pointer.move_by(message.dx, message.dy)
+                x, y = self._pointer.move_by(message.dx, message.dy)
+                line.tell(m.PointerIs(x=x, y=y))
             case m.ScanCode():
                 self._keyboard.scan_code(message.code, message.down)
             case m.Touch():
@@ -450,6 +457,11 @@ class Worker:
     def _layout_changed(self, first: int, count: int) -> None:
         if not self._keyboard.is_own_change(first, count):
             self._keyboard.reload()
+            layout = known_layout(self._connection)
+            if layout != self._layout:
+                self._layout = layout
+                for line in self._lines:
+                    self._tell_size(line)
 
     def _begin_still(self, line: Line, message: m.TakeStill) -> None:
         if self._stills_under_way >= MAX_STILLS:

@@ -253,6 +253,35 @@ async def test_the_preset_and_the_size_are_for_everybody(show: Show) -> None:
     await second.hears(DesktopIs, lambda told: (told.width, told.height) == (700, 500))
 
 
+async def test_the_keyboards_layout_is_told_and_can_be_changed(show: Show) -> None:
+    watcher = await show.watch("anna")
+    await watcher.ready()
+    watcher.say(v.TakeControl(), v.SetLayout(layout="de", variant="nodeadkeys"))
+    await watcher.hears(DesktopIs, lambda told: told.layout == "de")
+    watcher.say(v.SetLayout(layout="no-such-layout"))
+    assert (await watcher.hears(Problem)).code == "layout"
+
+
+async def test_others_see_a_pointer_that_is_moved_by_distances(show: Show) -> None:
+    first, second = await show.watch("anna"), await show.watch("otto")
+    await first.ready()
+    await second.ready()
+    first.say(v.TakeControl(), v.Pointer(100, 200, 0), v.PointerBy(7, -8, 0))
+    await second.hears(v.PointerAt, lambda told: (told.x, told.y) == (107, 192))
+    assert second.all(v.PointerAt)[-1].viewer == first.number
+    assert first.all(v.PointerAt) == []
+
+
+async def test_capture_and_encoding_are_measured_apart(show: Show) -> None:
+    watcher = await show.watch("anna")
+    await watcher.ready()
+    watcher.say(v.Watch(statistics=True))
+    async with scene(show.desktop, 30, 300):
+        told = await watcher.hears(v.Statistics, lambda told: told.frames > 5)
+    assert 0 < told.capture_ms < 1000
+    assert 0 < told.encode_ms < 1000
+
+
 async def test_the_clipboard_is_for_who_may_type(show: Show) -> None:
     typist, guest = await show.watch("anna"), await show.watch("otto", may=False)
     await typist.ready()
