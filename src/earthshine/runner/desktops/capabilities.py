@@ -43,7 +43,8 @@ PARTS: Final = (
     Part(WINDOW_MANAGER, "icewm", ("icewm",), "icewm"),
     Part(WINDOW_MANAGER, "xfwm4", ("xfwm4",), "xfwm4"),
     Part(TERMINAL, "xterm", ("xterm",), "xterm", ("-fa", "Monospace", "-fs", "11")),
-    Part(TERMINAL, "foot", ("x-terminal-emulator",), "xterm"),
+    Part(TERMINAL, "x-terminal-emulator", ("x-terminal-emulator",), "xterm"),
+    Part(TERMINAL, "foot", ("foot",), "foot", ("-o", "dpi-aware=no")),
     Part(
         BROWSER,
         "chromium",

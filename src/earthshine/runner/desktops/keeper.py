@@ -157,7 +157,10 @@ class Desktop:
                 with contextlib.suppress(DesktopError):
                     self._tell(Wake())  # it is about to be used
             status = await self.until(
-                lambda status: status.phase not in ("starting", "running") or status.streaming,
+                lambda status: (
+                    status.phase not in ("starting", "running")
+                    or (status.phase == "running" and status.streaming)
+                ),
                 WAKE_SECONDS,
             )
         except TimeoutError:

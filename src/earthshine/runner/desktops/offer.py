@@ -77,6 +77,8 @@ def offer(settings: DesktopSettings, found: list[Capability]) -> dict[str, str]:
 
 def needed(settings: DesktopSettings, found: list[Capability]) -> list[Capability]:
     """What no desktop can be without: a display, its input, an encoder."""
+    if settings.backend == "wayland":  # display, input and encoder in one
+        return [c.first(found, c.ENCODER, "pixelflux")]
     encoder = {"auto": "", "pixelflux": "pixelflux", "pyav": "av"}[settings.encoder]
     parts = [c.first(found, c.INPUT), c.first(found, c.ENCODER, encoder)]
     if settings.backend != "attach":

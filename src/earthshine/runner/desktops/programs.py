@@ -36,6 +36,7 @@ class ProgramsSpec:
     paths: dict[str, str]
     folder: str
     """Where programs start: the session's working folder."""
+    session_type: str = "x11"
 
 
 @dataclass
@@ -127,17 +128,25 @@ class Programs:
         """The terminal, the browser and whatever else is configured, in this order."""
         for wanted in self.spec.programs:
             if wanted in (capabilities.TERMINAL, capabilities.BROWSER):
-                found = capabilities.first(self._found, wanted)
+                found = self._for_session(wanted)
                 if found.path is None:
                     self._lacks(found)
                     continue
                 argv = [found.path, *found.arguments]
+                if found.name == "chromium" and self.spec.session_type == "wayland":
+                    argv.append("--ozone-platform=wayland")
                 if found.name == "chromium" and os.geteuid() == 0:
                     argv.append("--no-sandbox")  # which refuses root
             else:
                 argv = shlex.split(wanted)
             if argv:
                 self._start(wanted, argv, environment)
+
+    def _for_session(self, role: str) -> Capability:
+        """A terminal that this kind of display can show; browsers know both kinds."""
+        wayland = self.spec.session_type == "wayland"
+        fitting = [c for c in self._found if (c.name == "foot") == wayland]
+        return capabilities.first(fitting if role == capabilities.TERMINAL else self._found, role)
 
     def _start(
         self,

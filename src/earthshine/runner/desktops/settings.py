@@ -17,8 +17,9 @@ class DesktopSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    backend: Literal["auto", "tigervnc", "xvfb", "attach", "off"] = "auto"
-    """The display server; `auto` takes TigerVNC where it is installed, else Xvfb."""
+    backend: Literal["auto", "tigervnc", "xvfb", "wayland", "attach", "off"] = "auto"
+    """The display server; `auto` takes TigerVNC where it is installed, else Xvfb. `wayland` is
+    pixelflux's own compositor, without X and without RFB."""
     display: str = ""
     """With `attach`: the existing display, such as `:0`."""
     authority: Path | None = None

@@ -24,7 +24,7 @@ from earthshine.runner.desktops.keeper import Desktop, DesktopError, DesktopKeep
 from earthshine.runner.desktops.messages import Status, Watch
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.desktops.stream import StreamGoneError
-from earthshine.runner.desktops.worker.process import PULSE_SECONDS
+from earthshine.runner.desktops.worker.pulses import PULSE_SECONDS
 
 Eventually = Callable[..., Awaitable[Any]]
 SMALL = {"width": 640, "height": 480, "audio": "off"}

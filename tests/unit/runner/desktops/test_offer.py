@@ -59,6 +59,15 @@ def test_displays_that_serve_no_vnc():
     assert "xvfb" in offer(DesktopSettings(backend="xvfb"), machine("Xvfb"))["vnc"]
 
 
+def test_a_wayland_desktop_needs_only_pixelflux_and_has_no_vnc():
+    said = offer(DesktopSettings(backend="wayland"), machine())
+    assert said["desktop"] == ""
+    assert "wayland" in said["vnc"]
+    gone = Capability("encoder", "pixelflux", None, "pixelflux is missing", "install it")
+    bare = [gone if part.name == "pixelflux" else part for part in machine("Xtigervnc")]
+    assert "ixelflux is missing" in offer(DesktopSettings(backend="wayland"), bare)["desktop"]
+
+
 def test_this_machine_is_looked_at_in_a_process_of_its_own():
     said = DesktopOffer(DesktopSettings())
     assert said() == said(), "and only once"

@@ -44,6 +44,9 @@ class DisplaySpec:
     attach_to: str = ""
     authority: Path | None = None
     programs: dict[str, str] = field(default_factory=dict)
+    worker: list[str] = field(default_factory=list)
+    """The worker's command line, for a display that lives in it."""
+    worker_environment: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 class Display(ABC):
@@ -56,6 +59,8 @@ class Display(ABC):
     rfb_port: int | None = None
     number: int | None = None
     pid: int | None = None
+    session_type = "x11"
+    """As XDG_SESSION_TYPE has it."""
 
     def __init__(self, spec: DisplaySpec) -> None:
         self.spec = spec
@@ -73,6 +78,11 @@ class Display(ABC):
     @abstractmethod
     def crashed(self) -> asyncio.Future[int]:
         """Done with the exit code when the display has ended."""
+
+    @property
+    def worker(self) -> Child | None:
+        """The display's own process, where that shows it too; None: a worker has to be started."""
+        return None
 
     @abstractmethod
     async def stop(self) -> None:
@@ -160,7 +170,7 @@ class XServer(Display):
         if not said.strip().isdigit():
             await self.stop()
             raise DisplayError(
-                f"{self.program_name} did not start: {_tail(log)}",
+                f"{self.program_name} did not start: {tail(log)}",
                 "see the log of the desktop; `earthshine doctor` checks the machine",
             )
         self.number = int(said)
@@ -193,7 +203,8 @@ def remove_traces(number: int, pid: int) -> None:
             lock.unlink(missing_ok=True)
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The end of a server's complaints, for who has to know why it did not start."""
     with contextlib.suppress(OSError):
         return " ".join(log.read_bytes()[-LOG_TAIL:].decode(errors="replace").split())
     return "it said nothing"

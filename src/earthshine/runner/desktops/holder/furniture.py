@@ -83,25 +83,29 @@ class Furniture:
                 programs=spec.programs,
                 paths=spec.programs_path,
                 folder=spec.folder,
+                session_type=display.session_type,
             ),
             self._runtime,
         )
-        connection = self._connect()
+        environment = {**environment, **display.environment}
+        environment |= {"XDG_SESSION_TYPE": display.session_type, **self._sound.environment}
+        connection = self._connect() if display.session_type == "x11" else None
         try:
-            resize.set_size(connection, spec.width, spec.height)
-            environment = {**environment, **display.environment, "XDG_SESSION_TYPE": "x11"}
-            environment |= self._sound.environment
+            if connection is not None:
+                resize.set_size(connection, spec.width, spec.height)
             bus, _ = await asyncio.gather(
                 programs.start_bus(environment), self._sound.start(environment)
             )
             environment |= bus
             self._environment = environment
-            await programs.start_window_manager(connection, environment)
+            if connection is not None:
+                await programs.start_window_manager(connection, environment)
             programs.start_programs(environment)
         except x11.connection_errors() as error:
             raise DisplayError(f"the display went away while it was furnished: {error}") from None
         finally:
-            x11.disconnect(connection)
+            if connection is not None:
+                x11.disconnect(connection)
         self._watch()
 
     def _connect(self) -> Any:

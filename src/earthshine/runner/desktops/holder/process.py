@@ -162,6 +162,9 @@ class DesktopHolder:
         environment = {k: v for k, v in own.environment.items() if k not in _UNWANTED}
         environment[MARKER] = self._marker
         self._record(None)
+        furnished = own.backend != "attach"
+        if furnished:
+            self._furniture.prepare()
         display = choose(
             DisplaySpec(
                 backend=own.backend,
@@ -175,6 +178,8 @@ class DesktopHolder:
                 attach_to=own.attach_to,
                 authority=None if own.authority is None else Path(own.authority),
                 programs=own.programs_path,
+                worker=self._worker_command(),
+                worker_environment=self._worker_environment(),
             )
         )
         self._display = display
@@ -183,43 +188,41 @@ class DesktopHolder:
         self._record(display)
         if self._passwords is not None:
             display.set_passwords(*self._passwords)
-        furnished = own.backend != "attach"
-        if furnished:
-            self._furniture.prepare()
         self._start_worker()  # it takes longest, and needs only the display
         if furnished:
             await self._furniture.place(display, environment)
             self._status.environment = {**display.environment, **self._furniture.shared}
 
+    def _worker_command(self) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "earthshine.runner.desktops.worker",
+            str(self._folder),
+            f"--encoder={self._spec.encoder}",
+            f"--preset={self._spec.preset}",
+            f"--frames-per-second={self._spec.frames_per_second}",
+        ]
+
+    def _worker_environment(self) -> dict[str, str]:
+        return {**os.environ, **self._furniture.sound_environment, MARKER: self._marker}
+
     def _start_worker(self) -> None:
         display = self._display
         assert display is not None
-        environment = {
-            **os.environ,
-            **display.environment,
-            **self._furniture.sound_environment,
-            MARKER: self._marker,
-        }
+        self._worker = display.worker or self._spawn_worker(display)
+        self._pulse_at = time.monotonic()
+        self._worker.exited.add_done_callback(lambda _: self._changed.set())
+
+    def _spawn_worker(self, display: Display) -> Child:
+        environment = {**self._worker_environment(), **display.environment}
         with (self._folder / "worker.log").open("wb") as output:
             try:
-                self._worker = children.start(
-                    "the worker",
-                    [
-                        sys.executable,
-                        "-m",
-                        "earthshine.runner.desktops.worker",
-                        str(self._folder),
-                        f"--encoder={self._spec.encoder}",
-                        f"--preset={self._spec.preset}",
-                        f"--frames-per-second={self._spec.frames_per_second}",
-                    ],
-                    environment,
-                    output=output,
+                return children.start(
+                    "the worker", self._worker_command(), environment, output=output
                 )
             except OSError as error:
                 raise DisplayError(f"the worker cannot start: {error.strerror}") from None
-        self._pulse_at = time.monotonic()
-        self._worker.exited.add_done_callback(lambda _: self._changed.set())
 
     async def _until_down(self) -> bool:
         """Until the display is to go; True when it went by itself."""
@@ -239,6 +242,8 @@ class DesktopHolder:
                 log.error("the worker does not answer and is ended")
                 self._worker.signal(signal.SIGKILL)
                 await asyncio.shield(self._worker.exited)
+            if crashed.done():
+                continue
             if self._worker is not None and not self._worker.running:
                 await self._replace_worker()
             if await self._mended():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import time
 from dataclasses import replace
@@ -31,12 +30,12 @@ from earthshine.runner.desktops.producer import HIGH_WATER, Producer, limited
 from earthshine.runner.desktops.repaint import SettleTracker
 from earthshine.runner.desktops.stream import STREAM_SOCKET
 from earthshine.runner.desktops.worker.lines import Line, Lines
+from earthshine.runner.desktops.worker.pulses import Pulses
 from earthshine.runner.desktops.worker.screen import ScreenWatch
 from earthshine.runner.desktops.worker.stills import Stills
 from earthshine.runner.desktops.x11 import DisplayError, Rectangle
-from earthshine.runner.holder.place import SOCKET, listen
+from earthshine.runner.holder.place import listen
 
-PULSE_SECONDS: Final = 2.0
 DAMAGE_SECONDS: Final = 0.05
 """How long damage may stay unread while nothing is encoded."""
 CATCH_UP_SECONDS: Final = 0.1
@@ -77,7 +76,7 @@ class Worker:
         """There may be damage to read, or a consumer that waits."""
         self._soiled = asyncio.Event()
         """There may be something to repaint."""
-        self._pulse_now = asyncio.Event()
+        self._pulses = Pulses(folder, self._beat)
         self._audio_wanted = asyncio.Event()
         self._notes: list[str] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -134,7 +133,7 @@ class Worker:
     def _joined(self, line: Line) -> None:
         self._tell_size(line)
         self._guarded(self._welcome, line)
-        self._pulse_now.set()
+        self._pulses.now()
 
     def _welcome(self, line: Line) -> None:
         if line.wants.cursor:
@@ -154,7 +153,7 @@ class Worker:
         if line.wants.control and not any(other.wants.control for other in self._lines):
             self._guarded(self._release_all)
         self._consumers_changed()
-        self._pulse_now.set()
+        self._pulses.now()
 
     def _release_all(self) -> None:
         self._keyboard.release_all()
@@ -496,30 +495,16 @@ class Worker:
     # --- the holder ------------------------------------------------------------------------------
 
     async def _pulse(self) -> None:
-        """Tell the holder who watches and whether something moves; end when it has gone."""
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{handle}/{SOCKET}")
-        except OSError:
-            self._ended.set()
-            return
-        finally:
-            os.close(handle)
-        assert self._tasks is not None
-        gone = self._tasks.create_task(_until_closed(reader))
-        try:
-            while not gone.done():
-                self._guarded(self._beat, writer)
-                self._pulse_now.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PULSE_SECONDS):
-                        await self._pulse_now.wait()
-        finally:
-            gone.cancel()
-            writer.close()
+        """Tell the holder how things are; end when it has gone."""
+        await self._pulses.run()
         self._ended.set()
 
-    def _beat(self, writer: asyncio.StreamWriter) -> None:
+    def _beat(self) -> Pulse | None:
+        found: list[Pulse] = []
+        self._guarded(lambda: found.append(self._feel()))
+        return found[0] if found else None
+
+    def _feel(self) -> Pulse:
         if self._screen.damaged:
             self._take_damage()
         self._clipboard.expire()
@@ -530,21 +515,14 @@ class Worker:
             self._stop_capture()
             self._start_capture()
         viewers, now = len(self._lines), time.monotonic()
-        pulse = Pulse(
+        return Pulse(
             viewers=viewers,
             guests=0 if viewers else self._screen.guests(),
             quiet=now - self._moved,
             at=now,
             notes=self._notes,
         )
-        writer.write(m.pack(pulse))
 
     def _note(self, words: str) -> None:
         if words not in self._notes:
             self._notes.append(words)
-
-
-async def _until_closed(reader: asyncio.StreamReader) -> None:
-    with contextlib.suppress(OSError):
-        while await reader.read(64 * 1024):
-            pass
