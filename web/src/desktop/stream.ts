@@ -9,7 +9,7 @@ export const MAX_UNSENT = 1024 * 1024;
 
 export const PING_EVERY_MS = 3_000;
 /** Longer than a large picture takes on a slow line, for the answer comes behind it. */
-export const SILENCE_MS = 12_000;
+export const SILENCE_MS = 16_000;
 
 export interface StreamHooks {
   /** The line is open: say what is wanted. */
