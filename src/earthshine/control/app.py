@@ -23,6 +23,7 @@ from earthshine.control.audit.trail import DatabaseTrail
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
+from earthshine.control.desktops.entries import TcpEntries
 from earthshine.control.desktops.routes import router as desktops_router
 from earthshine.control.desktops.service import DesktopService
 from earthshine.control.devices.authentication import RunnerAuthentication
@@ -56,7 +57,7 @@ from earthshine.control.sessions.journal import Journal
 from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
-from earthshine.control.settings import OidcSettings
+from earthshine.control.settings import DesktopSettings, OidcSettings
 from earthshine.control.sharing.membership import MembershipBook
 from earthshine.control.sharing.routes import router as sharing_router
 from earthshine.control.sharing.service import SharingService
@@ -87,6 +88,7 @@ class ControlPlane:
         *,
         secrets_key: bytes | None = None,
         oidc: OidcSettings | None = None,
+        desktop: DesktopSettings | None = None,
     ) -> None:
         """`runner_token` None: only paired runners are let in."""
         self.database = database
@@ -159,6 +161,8 @@ class ControlPlane:
         )
         self.relay = Relay()
         self.preview_book = PreviewBook()
+        ports = desktop or DesktopSettings()
+        self.entries = TcpEntries(ports.entry_host, ports.entry_ports, address=ports.entry_address)
         self.desktops = DesktopService(
             self.access,
             self.directory,
@@ -239,6 +243,7 @@ class ControlPlane:
         self.announcer.session_changed(channel)
         if channel.record.is_final:
             self.preview_book.end_session(channel.record.id)
+            self.entries.end_session(channel.record.id)
 
     def _signed_out(self, sign_in_id: str) -> None:
         self.sockets.close(sign_in_id)
