@@ -20,6 +20,7 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
+OfferSeconds = Annotated[float, msgspec.Meta(gt=0, le=900)]
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
 CLOSE_REVOKED: Final = 4003
@@ -166,6 +167,8 @@ class LendRfb(Command, tag="lend-rfb"):
 
     by: str
     view_only: bool = False
+    seconds: OfferSeconds = 30.0
+    """How long the client has to come."""
 
 
 class Prompt(Command, tag="prompt"):
@@ -231,7 +234,7 @@ class DesktopPlaces(Payload):
 
 
 class RfbLent(Payload):
-    """RFB for one client, who must come within half a minute: the password is good once."""
+    """RFB for one client, who must come in time: the password is good once."""
 
     destination: str
     """For a dial. VNC authentication."""

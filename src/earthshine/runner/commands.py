@@ -214,7 +214,7 @@ class Commands:
             await self._desktops.stop(session_id)
             return None
         if isinstance(command, LendRfb):
-            return await self._desktops.lend_rfb(session_id, command.by, command.view_only)
+            return await self._desktops.lend_rfb(session_id, command)
         return await self._desktops.open(session_id)
 
     def _tell(
