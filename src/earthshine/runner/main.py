@@ -34,6 +34,7 @@ from earthshine.runner.credentials import (
 from earthshine.runner.desktops.keeper import DesktopKeeper
 from earthshine.runner.desktops.offer import DesktopOffer
 from earthshine.runner.desktops.opening import Desktops
+from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
@@ -83,7 +84,8 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         desktops=desktops,
     )
     viewers = ViewerServer(settings.state_dir, settings.desktop, partial(_typing_refused, policy))
-    shown = Desktops(desktops, viewers)
+    rdp = RdpLending(settings.state_dir, settings.desktop)
+    shown = Desktops(desktops, viewers, rdp)
 
     def offers() -> list[AgentOffer]:
         return policy().offers(catalog.offers())
@@ -140,6 +142,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
             look = asyncio.Event()
             policy.on_change = look.set
             viewers.begin(tasks)
+            rdp.begin(tasks)
             await desktops.load(tasks)
             await keeper.load(tasks)
             background = [

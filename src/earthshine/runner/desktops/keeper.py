@@ -69,6 +69,7 @@ class Desktop:
         self._writer: asyncio.StreamWriter | None = None
         self._news = asyncio.Condition()
         self._viewers = 0
+        self._guests = 0
         self._ending = False
 
     @property
@@ -187,7 +188,12 @@ class Desktop:
         """How many see it by other ways than `stream`: RFB, say. Keeps it from being idle."""
         self._viewers = viewers
         with contextlib.suppress(DesktopError):
-            self._tell(Watching(viewers=viewers))
+            self._tell(Watching(viewers=viewers + self._guests))
+
+    def shown_elsewhere(self, viewers: int) -> None:
+        """How many see it by RDP; like `watching`, and beside it."""
+        self._guests = viewers
+        self.watching(self._viewers)
 
     def stream(self, wants: Watch) -> DesktopStream:
         """A consumer's connection; `wake` first."""

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from typing import Final
 
-from earthshine.protocols.envelope import DesktopPlaces
+from earthshine.protocols.envelope import AdjustRdp, DesktopPlaces, LendRdp, RdpLent
 from earthshine.protocols.revdial import UnixDestination
 from earthshine.runner.desktops.keeper import RETRY, Desktop, DesktopError, DesktopKeeper
+from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.viewers.server import ViewerServer
 
 WAKE_SECONDS: Final = 10.0
@@ -19,8 +20,11 @@ LINE_ATTEMPTS: Final = 25
 class Desktops:
     """What commands about desktops do, and which sockets they open to the control plane."""
 
-    def __init__(self, keeper: DesktopKeeper, viewers: ViewerServer) -> None:
+    def __init__(
+        self, keeper: DesktopKeeper, viewers: ViewerServer, rdp: RdpLending | None = None
+    ) -> None:
         self._keeper = keeper
+        self._rdp = rdp
         self._viewers = viewers
 
     async def open(self, session_id: str) -> DesktopPlaces:
@@ -42,6 +46,24 @@ class Desktops:
         rfb = desktop.status.rfb_path
         return DesktopPlaces(viewer=f"unix:{path}", rfb=f"unix:{rfb}" if rfb else None)
 
+    async def lend_rdp(self, session_id: str, wish: LendRdp) -> RdpLent:
+        """A password for one RDP connection; the desktop is started where it was stopped.
+
+        Raises DesktopError.
+        """
+        desktop = self._find(session_id)
+        await desktop.wake()
+        return await self._lending().lend(desktop, wish)
+
+    async def adjust_rdp(self, session_id: str, wish: AdjustRdp) -> None:
+        """What an RDP client may do has changed. Raises DesktopError."""
+        await self._lending().adjust(session_id, wish)
+
+    def _lending(self) -> RdpLending:
+        if self._rdp is None:
+            raise DesktopError("rdp-missing", "this runner lends no desktops by RDP")
+        return self._rdp
+
     async def stop(self, session_id: str) -> None:
         """Stop it and all that runs in it. Raises DesktopError."""
         desktop = self._find(session_id)
@@ -59,6 +81,8 @@ class Desktops:
     def serves(self, destination: UnixDestination) -> bool:
         """Whether this is the socket of a desktop here, and nothing else of this machine."""
         path = destination.path
+        if self._rdp is not None and self._rdp.serves(path):
+            return True
         return self._viewers.serves(path) or any(d.status.rfb_path == path for d in self._keeper)
 
     def _find(self, session_id: str) -> Desktop:

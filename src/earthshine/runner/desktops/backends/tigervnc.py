@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from earthshine.runner.desktops.backends.display import DisplaySpec, XServer
-from earthshine.runner.desktops.vncpassword import new_password, write_passwords
+from earthshine.runner.desktops.vncpassword import PASSWORDS, new_password, write_passwords
 
 
 class TigerVncDisplay(XServer):
@@ -25,7 +25,7 @@ class TigerVncDisplay(XServer):
 
     @property
     def _passwords(self) -> Path:
-        return self.spec.runtime / "vnc-passwords"
+        return self.spec.runtime / PASSWORDS
 
     def arguments(self) -> list[str]:
         self.rfb_port = _free_port() if self.spec.rfb_port else None
