@@ -181,6 +181,16 @@ class AdjustRdp(Command, tag="adjust-rdp"):
     withdrawn: bool = False
 
 
+class LendRfb(Command, tag="lend-rfb"):
+    """Let one RFB client of `by` see the session's desktop; started again where it was stopped.
+
+    `view_only`: the VNC server itself drops what that client types. Done's value is an `RfbLent`.
+    """
+
+    by: str
+    view_only: bool = False
+
+
 class Prompt(Command, tag="prompt"):
     """Type a prompt. `command_id` makes a repetition harmless; likewise below."""
 
@@ -260,6 +270,20 @@ class RdpLent(Payload):
 
     def __repr__(self) -> str:
         return f"RdpLent({self.destination!r}, {self.offer_id!r})"
+
+
+class RfbLent(Payload):
+    """RFB for one client, who must come within half a minute: the password is good once."""
+
+    destination: str
+    """For a dial. VNC authentication."""
+    password: str
+    refused: str = ""
+    """Why this machine lets the person only watch, whatever the control plane says."""
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"RfbLent(destination={self.destination!r})"
 
 
 # --- control: answers upwards --------------------------------------------------------------------
@@ -343,6 +367,7 @@ ControlPayload = (
     | CloseDesktop
     | LendRdp
     | AdjustRdp
+    | LendRfb
     | Input
     | Resize
     | Attend

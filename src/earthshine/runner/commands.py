@@ -21,12 +21,14 @@ from earthshine.protocols.envelope import (
     Input,
     Interrupt,
     LendRdp,
+    LendRfb,
     ListFolders,
     OpenDesktop,
     Prompt,
     RdpLent,
     Refused,
     Resize,
+    RfbLent,
     SessionCondition,
     Start,
     Stop,
@@ -42,7 +44,7 @@ from earthshine.runner.sessions.keeper import SessionKeeper, StartRefusedError
 MAX_UNDER_WAY: Final = 256
 """Commands that may be under way at once."""
 OnRdp = TypeVar("OnRdp", LendRdp, AdjustRdp)
-OnDesktop = OpenDesktop | CloseDesktop | LendRdp | AdjustRdp
+OnDesktop = OpenDesktop | CloseDesktop | LendRfb | LendRdp | AdjustRdp
 Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OnDesktop
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class Commands:
                     self._tell_now(session_id or "", command)
             case Start() | Prompt() | Interrupt() | Stop() | Forget() | ListFolders():
                 self._begin(session_id, command)
-            case OpenDesktop() | CloseDesktop() | LendRdp() | AdjustRdp():
+            case OpenDesktop() | CloseDesktop() | LendRfb() | LendRdp() | AdjustRdp():
                 self._begin(session_id, command)
             case _:
                 log.warning("a command that is not for a runner: %s", type(command).__name__)
@@ -211,12 +213,14 @@ class Commands:
 
     async def _on_desktop(
         self, session_id: str, command: OnDesktop
-    ) -> DesktopPlaces | RdpLent | None:
+    ) -> DesktopPlaces | RfbLent | RdpLent | None:
         if self._desktops is None:
             raise CommandRefusedError("no-desktop", "this runner has no desktops")
         match command:
             case OpenDesktop():
                 return await self._desktops.open(session_id)
+            case LendRfb():
+                return await self._desktops.lend_rfb(session_id, command.by, command.view_only)
             case LendRdp():
                 return await self._desktops.lend_rdp(session_id, self._as_permitted(command))
             case AdjustRdp():

@@ -69,7 +69,6 @@ class Desktop:
         self._writer: asyncio.StreamWriter | None = None
         self._news = asyncio.Condition()
         self._viewers = 0
-        self._guests = 0
         self._ending = False
 
     @property
@@ -136,8 +135,8 @@ class Desktop:
             raise DesktopError("ended", "the desktop does not run any more", "start a new session")
         self._writer.write(messages.pack(message))
 
-    async def until(self, met: Callable[[Status], bool], seconds: float) -> Status:
-        """The first status that meets a condition. Raises TimeoutError."""
+    async def until(self, met: Callable[[Status], bool], seconds: float | None) -> Status:
+        """The first status that meets a condition. Raises TimeoutError, unless that is None."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: met(self.status))
         return self.status
@@ -188,12 +187,7 @@ class Desktop:
         """How many see it by other ways than `stream`: RFB, say. Keeps it from being idle."""
         self._viewers = viewers
         with contextlib.suppress(DesktopError):
-            self._tell(Watching(viewers=viewers + self._guests))
-
-    def shown_elsewhere(self, viewers: int) -> None:
-        """How many see it by RDP; like `watching`, and beside it."""
-        self._guests = viewers
-        self.watching(self._viewers)
+            self._tell(Watching(viewers=viewers))
 
     def stream(self, wants: Watch) -> DesktopStream:
         """A consumer's connection; `wake` first."""

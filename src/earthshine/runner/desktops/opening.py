@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
-from earthshine.protocols.envelope import AdjustRdp, DesktopPlaces, LendRdp, RdpLent
+from earthshine.protocols.envelope import AdjustRdp, DesktopPlaces, LendRdp, RdpLent, RfbLent
 from earthshine.protocols.revdial import UnixDestination
+from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import RETRY, Desktop, DesktopError, DesktopKeeper
 from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.viewers.server import ViewerServer
@@ -21,11 +23,19 @@ class Desktops:
     """What commands about desktops do, and which sockets they open to the control plane."""
 
     def __init__(
-        self, keeper: DesktopKeeper, viewers: ViewerServer, rdp: RdpLending | None = None
+        self,
+        keeper: DesktopKeeper,
+        viewers: ViewerServer,
+        doors: Doors,
+        typing_refused: Callable[[str], str] = lambda _: "",
+        rdp: RdpLending | None = None,
     ) -> None:
+        """`typing_refused` says why this machine lets nobody of this name type; empty: it does."""
         self._keeper = keeper
         self._rdp = rdp
         self._viewers = viewers
+        self._doors = doors
+        self._typing_refused = typing_refused
 
     async def open(self, session_id: str) -> DesktopPlaces:
         """Where it can be seen; started again where it was stopped. Raises DesktopError.
@@ -45,6 +55,23 @@ class Desktops:
             ) from None
         rfb = desktop.status.rfb_path
         return DesktopPlaces(viewer=f"unix:{path}", rfb=f"unix:{rfb}" if rfb else None)
+
+    async def lend_rfb(self, session_id: str, by: str, view_only: bool) -> RfbLent:
+        """A password for one RFB client of this name. Raises DesktopError."""
+        desktop = self._find(session_id)
+        try:
+            async with asyncio.timeout(WAKE_SECONDS):
+                await desktop.wake()
+        except TimeoutError:
+            raise DesktopError(
+                "desktop-slow", "the desktop did not start in time", "look at the runner's load"
+            ) from None
+        door = await self._doors.of(desktop)
+        refused = self._typing_refused(by)
+        offer = door.offer(view_only=view_only or bool(refused))
+        return RfbLent(
+            destination=f"unix:{self._doors.path(door)}", password=offer.password, refused=refused
+        )
 
     async def lend_rdp(self, session_id: str, wish: LendRdp) -> RdpLent:
         """A password for one RDP connection; the desktop is started where it was stopped.
@@ -81,9 +108,12 @@ class Desktops:
     def serves(self, destination: UnixDestination) -> bool:
         """Whether this is the socket of a desktop here, and nothing else of this machine."""
         path = destination.path
-        if self._rdp is not None and self._rdp.serves(path):
-            return True
-        return self._viewers.serves(path) or any(d.status.rfb_path == path for d in self._keeper)
+        return (
+            self._viewers.serves(path)
+            or self._doors.serves(path)
+            or (self._rdp is not None and self._rdp.serves(path))
+            or any(d.status.rfb_path == path for d in self._keeper)
+        )
 
     def _find(self, session_id: str) -> Desktop:
         desktop = self._keeper.get(session_id)

@@ -18,8 +18,6 @@ from earthshine.runner.desktops.authority import write_private
 
 LENGTH: Final = 8
 """Characters that VNC authentication looks at (RFC 6143 section 7.2.2)."""
-PASSWORDS: Final = "vnc-passwords"
-"""The file's name, beside the display's RFB socket."""
 _KEY: Final = bytes((0x17, 0x52, 0x6B, 0x06, 0x23, 0x4E, 0x58, 0x07))
 _ALPHABET: Final = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -37,25 +35,9 @@ def encipher(key: bytes, blocks: bytes) -> bytes:
     return cipher.update(blocks) + cipher.finalize()
 
 
-def decipher(key: bytes, blocks: bytes) -> bytes:
-    """The other way round."""
-    mirrored = bytes(int(f"{byte:08b}"[::-1], 2) for byte in key)
-    cipher = Cipher(TripleDES(mirrored * 3), modes.ECB()).decryptor()  # noqa: S305
-    return cipher.update(blocks) + cipher.finalize()
-
-
 def write_passwords(path: Path, full: str, view_only: str) -> None:
     """Set both passwords. Raises ValueError unless they are eight ASCII characters."""
     for password in (full, view_only):
         if len(password) != LENGTH or not password.isascii():
             raise ValueError(f"a VNC password has {LENGTH} ASCII characters")
     write_private(path, encipher(_KEY, (full + view_only).encode()))
-
-
-def read_passwords(path: Path) -> tuple[str, str]:
-    """Both passwords, for this user's own programs. Raises OSError, ValueError."""
-    data = path.read_bytes()
-    if len(data) != 2 * LENGTH:
-        raise ValueError("this is no file of two VNC passwords")
-    text = decipher(_KEY, data).decode("ascii")
-    return text[:LENGTH], text[LENGTH:]

@@ -11,13 +11,12 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from earthshine.net.bridge import CHUNK_BYTES, TransportStream
 from earthshine.protocols.rfb import CHALLENGE_BYTES, ClientMessages, RfbError, ServerInit
 from earthshine.protocols.rfb_door import DoorHandshake, DoorStage
-from earthshine.runner.desktops.rdp import display
 from earthshine.runner.desktops.rdp.display import DisplayGoneError
 from earthshine.runner.desktops.rdp.offers import Offer, Offers, WrongPasswordError
 
@@ -29,6 +28,8 @@ MAX_AT_DOOR: Final = 8
 """Clients without a password so far."""
 MAX_INSIDE: Final = 32
 BACKLOG: Final = 16
+Connected = tuple[TransportStream, ServerInit, bytes]
+"""A stream behind its handshake, the desktop, and what came early."""
 log = logging.getLogger(__name__)
 
 
@@ -38,21 +39,19 @@ class Doorkeeper:
     def __init__(
         self,
         desktop_id: str,
-        rfb_path: Callable[[], str | None],
+        connect: Callable[[], Awaitable[Connected]],
         offers: Offers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`rfb_path` gives TigerVNC's socket, None while there is none."""
+        """`connect` opens the desktop, or raises DisplayGoneError."""
         self._desktop_id = desktop_id
-        self._rfb_path = rfb_path
+        self._connect = connect
         self._offers = offers
         self._clock = clock
         self._at_door = 0
         self._inside: dict[str, _Session] = {}
         self._server: asyncio.Server | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self.on_change: Callable[[int], None] = lambda _: None
-        """Hears how many are inside."""
 
     @property
     def inside(self) -> int:
@@ -133,13 +132,10 @@ class Doorkeeper:
             await asyncio.sleep(WRONG_SECONDS)
             await client.write(door.refuse(f"The password was refused: {error}."))
             raise
-        rfb_path = self._rfb_path()
         try:
             if len(self._inside) >= MAX_INSIDE:
                 raise DisplayGoneError(f"{MAX_INSIDE} connections show this desktop already")
-            if rfb_path is None:
-                raise DisplayGoneError("the desktop does not run")
-            server, desktop, early = await display.connect(rfb_path)
+            server, desktop, early = await self._connect()
         except DisplayGoneError as error:
             await client.write(door.refuse(f"There is no desktop: {error}."))
             raise
@@ -170,7 +166,6 @@ class Doorkeeper:
         offer_id = session.offer.offer_id
         extra = {"desktop": self._desktop_id, "offer": offer_id}
         self._inside[offer_id] = session
-        self.on_change(len(self._inside))
         log.info(
             "an RDP client is in (%s)", "watches" if session.view_only else "steers", extra=extra
         )
@@ -178,7 +173,6 @@ class Doorkeeper:
             await session.relay()
         finally:
             del self._inside[offer_id]
-            self.on_change(len(self._inside))
             log.info("an RDP client has left", extra=extra)
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent
 from earthshine.runner.desktops import capabilities
+from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.holder.budget import RestartBudget
 from earthshine.runner.desktops.keeper import Desktop, DesktopError
 from earthshine.runner.desktops.rdp import display, xrdp
@@ -37,11 +38,14 @@ log = logging.getLogger(__name__)
 class _Service:
     """xrdp and doorkeeper of one desktop. `run` once; `ready` before each offer."""
 
-    def __init__(self, desktop: Desktop, program: str, certificates: Path, idle: float) -> None:
+    def __init__(
+        self, desktop: Desktop, doors: Doors, program: str, certificates: Path, idle: float
+    ) -> None:
         self.desktop = desktop
         self.offers = Offers()
-        self.doorkeeper = Doorkeeper(desktop.desktop_id, lambda: rfb_path(desktop), self.offers)
-        self.doorkeeper.on_change = desktop.shown_elsewhere
+        self.doorkeeper = Doorkeeper(
+            desktop.desktop_id, lambda: display.connect(doors, desktop), self.offers
+        )
         self.socket: Path | None = None
         """Where its xrdp listens."""
         self.over = False
@@ -155,10 +159,16 @@ class RdpLending:
     """RDP of this runner's desktops. `begin` before anything else."""
 
     def __init__(
-        self, state: Path, settings: DesktopSettings, *, idle_seconds: float = IDLE_SECONDS
+        self,
+        state: Path,
+        settings: DesktopSettings,
+        doors: Doors,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._certificates = state / "rdp"
         self._settings = settings
+        self._doors = doors
         self._idle = idle_seconds
         self._tasks: asyncio.TaskGroup | None = None
         self._services: dict[str, _Service] = {}
@@ -174,14 +184,13 @@ class RdpLending:
 
     async def lend(self, desktop: Desktop, wish: LendRdp) -> RdpLent:
         """A password for one connection to a desktop that runs. Raises DesktopError."""
-        path = rfb_path(desktop)
-        if path is None:
+        if rfb_path(desktop) is None:
             raise DesktopError(
                 "rdp-not-possible",
                 "RDP shows displays of TigerVNC, and this desktop is none",
                 "apt-get install tigervnc-standalone-server; start a new session",
             )
-        size = await _look(path)
+        size = await _look(self._doors, desktop)
         fingerprint = await self._certified()
         service = self._service(desktop)
         socket = await service.ready()
@@ -224,7 +233,7 @@ class RdpLending:
         if known is not None and not known.over and known.desktop is desktop:
             return known
         program = available(self._settings)
-        service = _Service(desktop, program, self._certificates, self._idle)
+        service = _Service(desktop, self._doors, program, self._certificates, self._idle)
         self._services[desktop.desktop_id] = service
         self._tasks.create_task(self._run(service), name=f"rdp {desktop.desktop_id}")
         return service
@@ -260,14 +269,14 @@ def rfb_path(desktop: Desktop) -> str | None:
     return desktop.status.rfb_path if desktop.status.phase == "running" else None
 
 
-async def _look(path: str) -> tuple[int, int]:
+async def _look(doors: Doors, desktop: Desktop) -> tuple[int, int]:
     """The desktop's size, from TigerVNC itself. Raises DesktopError."""
     try:
-        stream, desktop, _ = await display.connect(path)
+        stream, shown, _ = await display.connect(doors, desktop)
     except DisplayGoneError as error:
         raise DesktopError("rdp-failed", str(error), "stop the desktop and open it again") from None
     stream.abort()
-    return desktop.width, desktop.height
+    return shown.width, shown.height
 
 
 def _private_folder(runtime: Path) -> Path:

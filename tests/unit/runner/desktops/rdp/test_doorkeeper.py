@@ -16,10 +16,12 @@ from earthshine.protocols.rfb import RefusedError, ServerHandshake, ServerStage
 from earthshine.runner.desktops import x11
 from earthshine.runner.desktops.backends import Display
 from earthshine.runner.desktops.rdp import doorkeeper as module
-from earthshine.runner.desktops.rdp.doorkeeper import Doorkeeper
+from earthshine.runner.desktops.rdp.display import DisplayGoneError
+from earthshine.runner.desktops.rdp.doorkeeper import Connected, Doorkeeper
 from earthshine.runner.desktops.rdp.offers import Offer, Offers
 
 Eventually = Callable[..., Awaitable[Any]]
+PASSWORD = "pa55word"
 POINTER_AT = (123, 45)
 
 
@@ -33,13 +35,19 @@ class Door:
     def __init__(self, display: Display | None) -> None:
         self.offers = Offers()
         self.now = 0.0
-        self.keeper = Doorkeeper(
-            "one",
-            lambda: str(display.rfb_path) if display else None,
-            self.offers,
-            lambda: self.now,
-        )
+        self.display = display
+        self.keeper = Doorkeeper("one", self._connect, self.offers, lambda: self.now)
         self.port = 0
+
+    async def _connect(self) -> Connected:
+        if self.display is None:
+            raise DisplayGoneError("the display does not run")
+        self.display.set_passwords(PASSWORD, "another1")
+        reader, writer = await asyncio.open_unix_connection(str(self.display.rfb_path))
+        stream = TransportStream(reader, writer)
+        handshake = await greeted(stream, PASSWORD)
+        assert handshake.desktop is not None
+        return stream, handshake.desktop, handshake.early
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Door]:
@@ -58,17 +66,21 @@ class Door:
     async def connect(self, password: str) -> tuple[TransportStream, ServerHandshake]:
         """A client inside. Raises RefusedError."""
         stream = TransportStream(*await asyncio.open_connection("127.0.0.1", self.port))
-        handshake = ServerHandshake(password)
-        try:
-            while handshake.stage is not ServerStage.DONE:
-                data = await stream.read()
-                if not data:
-                    raise handshake.refused_at_end() or ConnectionResetError
-                await stream.write(handshake.receive(data))
-        except BaseException:
-            stream.abort()
-            raise
-        return stream, handshake
+        return stream, await greeted(stream, password)
+
+
+async def greeted(stream: TransportStream, password: str) -> ServerHandshake:
+    handshake = ServerHandshake(password)
+    try:
+        while handshake.stage is not ServerStage.DONE:
+            data = await stream.read()
+            if not data:
+                raise handshake.refused_at_end() or ConnectionResetError
+            await stream.write(handshake.receive(data))
+    except BaseException:
+        stream.abort()
+        raise
+    return handshake
 
 
 @pytest.fixture
@@ -158,7 +170,7 @@ async def test_who_is_put_out_is_out(door):
 
 async def test_without_a_display_there_are_words(monkeypatch):
     async with Door(None).running() as door:
-        with pytest.raises(RefusedError, match="the desktop does not run"):
+        with pytest.raises(RefusedError, match="the display does not run"):
             await door.connect(door.issue().password)
 
 

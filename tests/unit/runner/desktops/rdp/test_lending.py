@@ -7,16 +7,18 @@ import hashlib
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from earthshine.net.relay import Relay
 from earthshine.protocols.envelope import AdjustRdp, LendRdp
 from earthshine.protocols.rdp import check_confirm, connection_request
 from earthshine.runner.desktops import capabilities
+from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import Desktop, DesktopError, DesktopKeeper
 from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.settings import DesktopSettings
@@ -41,8 +43,19 @@ async def desktop(runner: Runner, keeper: DesktopKeeper) -> Desktop:
 
 
 @pytest.fixture
-def lending(keeper: DesktopKeeper, tmp_path: Path) -> RdpLending:
-    lending = RdpLending(tmp_path, DesktopSettings(), idle_seconds=0.5)
+def doors(keeper: DesktopKeeper) -> Iterator[Doors]:
+    relay = Relay()
+    relay.start()
+    doors = Doors(relay)
+    assert keeper._tasks is not None
+    doors.begin(keeper._tasks)
+    yield doors
+    relay.close()
+
+
+@pytest.fixture
+def lending(keeper: DesktopKeeper, doors: Doors, tmp_path: Path) -> RdpLending:
+    lending = RdpLending(tmp_path, DesktopSettings(), doors, idle_seconds=0.5)
     assert keeper._tasks is not None
     lending.begin(keeper._tasks)
     return lending
@@ -115,9 +128,9 @@ async def test_it_ends_with_the_desktop(lending, desktop, eventually):
     assert servers() == []
 
 
-async def test_without_xrdp_it_says_what_to_install(keeper, desktop, tmp_path):
+async def test_without_xrdp_it_says_what_to_install(keeper, desktop, doors, tmp_path):
     settings = DesktopSettings(programs_path={"xrdp": "/nowhere/xrdp"})
-    lending = RdpLending(tmp_path, settings)
+    lending = RdpLending(tmp_path, settings, doors)
     lending.begin(keeper._tasks)
     with pytest.raises(DesktopError) as refused:
         await lending.lend(desktop, WISH)
@@ -125,11 +138,11 @@ async def test_without_xrdp_it_says_what_to_install(keeper, desktop, tmp_path):
     assert "programs_path.xrdp" in str(refused.value.remedy)
 
 
-async def test_an_xrdp_that_does_not_start_says_why(keeper, desktop, tmp_path, eventually):
+async def test_an_xrdp_that_does_not_start_says_why(keeper, desktop, doors, tmp_path, eventually):
     broken = tmp_path / "xrdp"
     broken.write_text("#!/bin/sh\necho it is broken >&2\nexit 1\n")
     broken.chmod(0o755)
-    lending = RdpLending(tmp_path, DesktopSettings(programs_path={"xrdp": str(broken)}))
+    lending = RdpLending(tmp_path, DesktopSettings(programs_path={"xrdp": str(broken)}), doors)
     lending.begin(keeper._tasks)
     with pytest.raises(DesktopError, match="it is broken"):
         await lending.lend(desktop, WISH)
