@@ -19,6 +19,7 @@ from earthshine.control.accounts.tickets import TicketService
 from earthshine.control.accounts.tokens import TokenService
 from earthshine.control.app import RunnerDoor
 from earthshine.control.audit.service import AuditService
+from earthshine.control.desktops.rdp import RdpService
 from earthshine.control.desktops.service import DesktopService
 from earthshine.control.devices.pairing import PairingService
 from earthshine.control.devices.service import DeviceService
@@ -234,6 +235,7 @@ SERVICES = (
     PreviewService,
     SharingService,
     DesktopService,
+    RdpService,
     PairingService,
     DeviceService,
     AuditService,
