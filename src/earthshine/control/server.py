@@ -218,6 +218,7 @@ class Server:
             secrets_key=key,
             oidc=settings.oidc,
             desktop=settings.desktop,
+            guacd=settings.guacd,
         )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.

@@ -109,6 +109,20 @@ class DesktopSettings(BaseModel):
         return self
 
 
+class GuacdSettings(BaseModel):
+    """A guacd that shows desktops: `[control.guacd]`, `EARTHSHINE_GUACD__*`.
+
+    It is given passwords in the clear: on this machine, or on a network of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=4822, ge=1, le=65535)
+    ssh_port: int = Field(default=22, ge=1, le=65535)
+    """Where runners' own SSH servers listen, on their loopback address."""
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_PROXIES = 64
 _WAYS_TO_TLS = (
@@ -164,6 +178,8 @@ class ControlSettings(BaseSettings):
     """The static token that runners present. Made in the state folder when neither is set."""
     oidc: OidcSettings | None = None
     desktop: DesktopSettings = DesktopSettings()
+    guacd: GuacdSettings | None = None
+    """None: no Guacamole through this server."""
     runner_token_enabled: bool = True
     """Whether the static token lets runners in; else only paired ones are. `earthshine up` needs it
     for its own runner and leaves it on."""

@@ -20,8 +20,7 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
-MAX_LEND_SECONDS: Final = 600
-"""How long a one-time password may wait to be used."""
+OfferSeconds = Annotated[float, msgspec.Meta(gt=0, le=900)]
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
 CLOSE_REVOKED: Final = 4003
@@ -168,7 +167,7 @@ class LendRdp(Command, tag="lend-rdp"):
 
     by: str
     view_only: bool = True
-    seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_LEND_SECONDS)] = 60
+    seconds: OfferSeconds = 60.0
     """How long the password is good, once."""
 
 
@@ -189,6 +188,8 @@ class LendRfb(Command, tag="lend-rfb"):
 
     by: str
     view_only: bool = False
+    seconds: OfferSeconds = 30.0
+    """How long the client has to come."""
 
 
 class Prompt(Command, tag="prompt"):
@@ -273,7 +274,7 @@ class RdpLent(Payload):
 
 
 class RfbLent(Payload):
-    """RFB for one client, who must come within half a minute: the password is good once."""
+    """RFB for one client, who must come in time: the password is good once."""
 
     destination: str
     """For a dial. VNC authentication."""

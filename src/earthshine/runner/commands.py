@@ -220,7 +220,7 @@ class Commands:
             case OpenDesktop():
                 return await self._desktops.open(session_id)
             case LendRfb():
-                return await self._desktops.lend_rfb(session_id, command.by, command.view_only)
+                return await self._desktops.lend_rfb(session_id, command)
             case LendRdp():
                 return await self._desktops.lend_rdp(session_id, self._as_permitted(command))
             case AdjustRdp():

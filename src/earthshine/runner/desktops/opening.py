@@ -7,7 +7,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from earthshine.protocols.envelope import AdjustRdp, DesktopPlaces, LendRdp, RdpLent, RfbLent
+from earthshine.protocols.envelope import (
+    AdjustRdp,
+    DesktopPlaces,
+    LendRdp,
+    LendRfb,
+    RdpLent,
+    RfbLent,
+)
 from earthshine.protocols.revdial import UnixDestination
 from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import RETRY, Desktop, DesktopError, DesktopKeeper
@@ -56,8 +63,8 @@ class Desktops:
         rfb = desktop.status.rfb_path
         return DesktopPlaces(viewer=f"unix:{path}", rfb=f"unix:{rfb}" if rfb else None)
 
-    async def lend_rfb(self, session_id: str, by: str, view_only: bool) -> RfbLent:
-        """A password for one RFB client of this name. Raises DesktopError."""
+    async def lend_rfb(self, session_id: str, wanted: LendRfb) -> RfbLent:
+        """A password for one RFB client. Raises DesktopError."""
         desktop = self._find(session_id)
         try:
             async with asyncio.timeout(WAKE_SECONDS):
@@ -67,8 +74,8 @@ class Desktops:
                 "desktop-slow", "the desktop did not start in time", "look at the runner's load"
             ) from None
         door = await self._doors.of(desktop)
-        refused = self._typing_refused(by)
-        offer = door.offer(view_only=view_only or bool(refused))
+        refused = self._typing_refused(wanted.by)
+        offer = door.offer(view_only=wanted.view_only or bool(refused), seconds=wanted.seconds)
         return RfbLent(
             destination=f"unix:{self._doors.path(door)}", password=offer.password, refused=refused
         )
@@ -88,7 +95,7 @@ class Desktops:
 
     def _lending(self) -> RdpLending:
         if self._rdp is None:
-            raise DesktopError("rdp-missing", "this runner lends no desktops by RDP")
+            raise DesktopError("no-rdp", "this runner lends no desktops by RDP")
         return self._rdp
 
     async def stop(self, session_id: str) -> None:

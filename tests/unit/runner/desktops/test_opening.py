@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from earthshine.net.relay import Relay
+from earthshine.protocols.envelope import LendRfb
 from earthshine.protocols.revdial import UnixDestination, parse_destination
 from earthshine.protocols.rfb import RefusedError
 from earthshine.runner.desktops.door import Doors
@@ -86,7 +87,8 @@ async def test_rfb_is_lent_to_one_client_at_a_time(
     desktop = await runner.start(keeper)
     watched: list[int] = []
     desktop.watching = watched.append  # type: ignore[method-assign]
-    one, other = [await desktops.lend_rfb("one", "mia", view_only=False) for _ in range(2)]
+    wanted = LendRfb(request_id="7", by="mia")
+    one, other = [await desktops.lend_rfb("one", wanted) for _ in range(2)]
     assert one.password != other.password
     assert one.refused == ""
     assert one.password not in repr(one)
@@ -104,7 +106,7 @@ async def test_whom_the_machine_lets_only_watch(
     runner: Runner, keeper: DesktopKeeper, desktops: Desktops
 ) -> None:
     await runner.start(keeper)
-    lent = await desktops.lend_rfb("one", "otto", view_only=False)
+    lent = await desktops.lend_rfb("one", LendRfb(request_id="7", by="otto"))
     assert lent.refused == REFUSED
 
 
