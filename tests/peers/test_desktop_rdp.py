@@ -339,6 +339,12 @@ async def test_a_port_is_gone_with_its_session(
 # --- in a browser ---------------------------------------------------------------------------------
 
 CHROMIUM = "/usr/bin/chromium"
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    # Pages that a test puts in place count as coming from the internet.
+    "--disable-features=LocalNetworkAccessChecks",
+]
 CLIENTS = Path(__file__).parent / "desktop_clients"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm"}
 SHOTS = os.environ.get("EARTHSHINE_TEST_SCREENSHOTS")
@@ -432,9 +438,7 @@ async def browse(
         for name, value in (one.split("=", 1) for one in visitor[1]["Cookie"].split("; "))
     ]
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
 
         async def browse() -> Browser:
             context = await chromium.new_context(viewport={"width": WIDTH, "height": HEIGHT})
