@@ -261,6 +261,7 @@ def guacamole(look: Any, person: Person, session: Session, query: str = "protoco
 
 def test_novnc_shows_the_sessions_desktop_and_types(session: Session, owner: Person, look: Any):
     viewer = novnc(look, owner, session).shows_a_desktop()
+    print(f"\nnoVNC: first picture {viewer.page.evaluate('desk.pixels'):.0f} ms after opening")
     viewer.type("typed through noVNC")
     session.wait_typed("typed through noVNC")
     viewer.page.wait_for_function(TEXT)
@@ -349,6 +350,7 @@ def test_guacamole_shows_the_sessions_desktop_types_and_is_shared(
     guacd.start()
     viewer = guacamole(look, owner, session, f"protocol=vnc&width={WIDTH}&height={HEIGHT}")
     viewer.shows_a_desktop()
+    print(f"\nGuacamole: first picture {viewer.page.evaluate('desk.pixels'):.0f} ms after opening")
     viewer.type("typed through Guacamole")
     session.wait_typed("typed through Guacamole")
     viewer.page.wait_for_function(TEXT)
