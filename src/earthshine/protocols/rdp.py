@@ -13,6 +13,7 @@ input. Reading raises RdpError and nothing else. See docs/protocols/rdcleanpath.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import Final
@@ -313,10 +314,18 @@ class ClientStream:
 
     `view_only` may change at any time and counts for every message that is not complete yet. In a
     viewer's stream only what keeps the picture coming passes: no input, no virtual channels
-    (clipboard, drives, resizing).
+    (clipboard, drives, resizing). `steering` is asked about the size of each message of keys and
+    buttons; what it declines is dropped.
     """
 
-    def __init__(self, login: Login, *, view_only: bool) -> None:
+    def __init__(
+        self,
+        login: Login,
+        *,
+        view_only: bool,
+        steering: Callable[[int], bool] = lambda _: True,
+    ) -> None:
+        self._steering = steering
         self._login = login
         self.view_only = view_only
         self._buffer = bytearray()
@@ -358,7 +367,10 @@ class ClientStream:
         if message[0] & 0x3 != _TPKT_VERSION:
             if self.view_only:
                 return b""
-            return message if self._held.notice(message) else b""
+            if not self._held.notice(message):
+                return b""
+            # Declined, it may have been a key that is let go: so all are.
+            return message if self._steering(len(message)) else self._held.release()
         if self._stage is _Stage.CONNECTING:
             self._stage = _Stage.JOINING
             return with_deep_colour(message)

@@ -122,7 +122,15 @@ EXPECTED = {
     ("DELETE", S + "/previews/{preview_id}"): CONTROL,
     ("GET", S + "/connection-methods"): VIEW,
     ("WS", S + "/desktop"): VIEW,
+    ("WS", S + "/desktop/vnc"): VIEW,
+    ("GET", S + "/guac/connections"): VIEW,
+    ("POST", S + "/guac/application"): VIEW,
+    ("WS", S + "/guac/proxy"): VIEW,
+    ("WS", V + "/external-agents/runners/{runner_id}/guac/proxy"): ADMIN,
     ("DELETE", S + "/desktop"): OWN,
+    ("GET", S + "/rdp-connection"): VIEW,
+    ("WS", S + "/desktop/rdp"): VIEW,
+    ("GET", V + "/external-agents/runners/{runner_id}/rdp-connection"): ADMIN,
     ("GET", S + "/shares"): OWN,
     ("PUT", S + "/shares/{person_id}"): OWN,
     ("DELETE", S + "/shares/{person_id}"): OWN,
@@ -202,6 +210,7 @@ BODILESS = {
     ("POST", V + "/people/{person_id}/sign-in-code"),
     ("POST", P + "/refuse"),
     ("POST", R + "/revoke"),
+    ("POST", S + "/guac/application"),
     ("POST", "/api/clients/challenge"),
 }
 PLACES = {

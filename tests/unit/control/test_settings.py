@@ -142,3 +142,38 @@ def test_what_is_no_loopback(host):
 def test_a_runners_mistakes_are_told(values):
     with pytest.raises(ValidationError):
         RunnerSettings(**values)
+
+
+def test_ports_for_native_clients(monkeypatch):
+    assert ControlSettings().desktop.entry_host == "127.0.0.1"
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_PORTS", "[20000, 20009]")
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_ADDRESS", "desks.example")
+    desktop = ControlSettings().desktop
+    assert (desktop.entry_ports, desktop.entry_address) == ((20000, 20009), "desks.example")
+    for wrong in ("[20009, 20000]", "[0, 5]", "[1, 70000]"):
+        monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_PORTS", wrong)
+        with pytest.raises(ValidationError, match="first and the last port"):
+            ControlSettings()
+
+
+def test_every_address_is_none_to_connect_to(monkeypatch):
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_HOST", "0.0.0.0")
+    with pytest.raises(ValidationError, match="entry_address"):
+        ControlSettings()
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_ADDRESS", "desks.example")
+    assert ControlSettings().desktop.entry_host == "0.0.0.0"
+
+
+def test_guacd_and_guacamole_are_off_until_they_are_set(monkeypatch):
+    assert (ControlSettings().guacd, ControlSettings().guacamole) == (None, None)
+    monkeypatch.setenv("EARTHSHINE_GUACD__HOST", "10.0.0.8")
+    for name, value in {"URL": "https://desks.example/guacamole", "USERNAME": "earthshine"}.items():
+        monkeypatch.setenv(f"EARTHSHINE_GUACAMOLE__{name}", value)
+    monkeypatch.setenv("EARTHSHINE_GUACAMOLE__PASSWORD", "the-password")
+    settings = ControlSettings()
+    assert settings.guacd is not None
+    assert (settings.guacd.host, settings.guacd.port) == ("10.0.0.8", 4822)
+    assert "the-password" not in repr(settings)
+    monkeypatch.setenv("EARTHSHINE_GUACAMOLE__URL", "http://desks.example/guacamole")
+    with pytest.raises(ValidationError, match="https address"):
+        ControlSettings()

@@ -7,42 +7,24 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from earthshine.control.access import Access, Actor, Permission, permits
-from earthshine.control.audit.keystrokes import TypingSessions
-from earthshine.control.audit.kinds import AuditKind
-from earthshine.control.authorization import SessionRole
-from earthshine.control.desktops.schemas import ConnectionMethod, ConnectionMethods, Method
+from earthshine.control.desktops.methods import listed
+from earthshine.control.desktops.reaching import RunnerStream
+from earthshine.control.desktops.schemas import ConnectionMethods
+from earthshine.control.desktops.watched import Watching
 from earthshine.control.dialing.service import DialService
-from earthshine.control.errors import (
-    ConflictError,
-    DomainError,
-    RunnerUnavailableError,
-    TooManyError,
-)
+from earthshine.control.errors import DomainError, RunnerUnavailableError
 from earthshine.control.runners.directory import RunnerDirectory
-from earthshine.control.sessions.channel import Channel
 from earthshine.control.sessions.watching import Watcher
 from earthshine.net.bridge import TransportStream
 from earthshine.protocols.envelope import CloseDesktop, DesktopPlaces, OpenDesktop
 
-MAX_WATCHERS: Final = 100
-"""Viewers of one desktop."""
 AWAY_SECONDS: Final = 8.0
 """How long a viewer waits for a runner that comes back: less than pages wait for an answer."""
-_LABELS: Final[dict[Method, str]] = {
-    "native": "Built in",
-    "vnc": "VNC",
-    "rdp": "RDP",
-    "guacamole": "Guacamole",
-    "moonlight": "Moonlight",
-    "webrtc": "WebRTC",
-}
-_CAPABILITY: Final[dict[Method, str]] = {"native": "desktop"}
-"""What the runner has to be capable of; others are not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +37,14 @@ class Opened:
     steered: Callable[[int], None]
 
 
+class GuacdThere(Protocol):
+    """Whether there is a guacd."""
+
+    async def missing(self) -> DomainError | None:
+        """Why not."""
+        ...
+
+
 class DesktopService:
     """Opening, stopping, and by which ways."""
 
@@ -63,38 +53,42 @@ class DesktopService:
         access: Access,
         runners: RunnerDirectory,
         dialing: DialService,
-        channel: Callable[[str], Awaitable[Channel]],
-        role: Callable[[Actor, str], Awaitable[SessionRole]],
-        steering: TypingSessions,
+        watching: Watching,
+        guacd: GuacdThere,
     ) -> None:
-        """`channel` and `role` of a session, as `SessionService` gives them."""
         self.access = access
         self._runners = runners
         self._dialing = dialing
-        self._channel = channel
-        self._role = role
-        self._steering = steering
+        self._watching = watching
+        self._guacd = guacd
 
     @permits(Permission.SESSION_VIEW)
-    async def methods(self, actor: Actor, session_id: str) -> ConnectionMethods:  # noqa: ARG002
+    async def methods(self, actor: Actor, session_id: str) -> ConnectionMethods:
         """By which ways this session's desktop can be seen, each with a reason where not."""
-        record = (await self._channel(session_id)).record
+        record = (await self._watching.channel(session_id)).record
         runner = self._runners.known(record.runner_id)
         if record.is_final:
             missing = "The session has ended."
+        elif record.desktop is None:
+            missing = "The session was started without a desktop. Start one with a desktop."
         elif runner is None or not runner.is_connected:
             missing = "The runner is not connected. Its agents go on working."
         else:
-            missing = None
-        can = runner.capabilities if runner is not None else {}
+            missing = ""
         return ConnectionMethods(
-            methods=[_method(name, label, missing, can) for name, label in _LABELS.items()]
+            methods=listed(
+                session_id,
+                runner.capabilities if runner is not None else {},
+                missing=missing,
+                guacd=await self._guacd.missing(),
+                control=await self._watching.may_control(actor, session_id),
+            )
         )
 
     @permits(Permission.SESSION_VIEW)
     async def places(self, actor: Actor, session_id: str) -> DesktopPlaces:  # noqa: ARG002
         """Where the desktop is on its runner; started again where it was stopped."""
-        record = await self._living(session_id)
+        record = await self._watching.living(session_id)
         answer = await self._runners.request(record.record.runner_id, session_id, _OPEN)
         try:
             return msgspec.convert(answer, DesktopPlaces)
@@ -113,7 +107,7 @@ class DesktopService:
             try:
                 return await self.places(actor, session_id)
             except RunnerUnavailableError as away:
-                record = (await self._living(session_id)).record
+                record = (await self._watching.living(session_id)).record
                 runner = self._runners.known(record.runner_id)
                 left = deadline - time.monotonic()
                 if runner is None or runner.is_connected or left <= 0:
@@ -133,59 +127,23 @@ class DesktopService:
         Of a runner that is away for a moment it waits; `waits` then hears why.
         """
         places = await self._places_soon(actor, session_id, waits)
-        channel = await self._living(session_id)
-        if len(channel.watchers) >= MAX_WATCHERS:
-            raise TooManyError(f"The desktop has {MAX_WATCHERS} viewers already.")
-        watcher = Watcher(actor, await self._role(actor, session_id))
-        channel.watchers.add(watcher)
-        try:
-            dialed = await self._dialing.dial(channel.record.runner_id, places.viewer)
-            connection = dialed.take()
-            stream = await TransportStream.on_socket(connection.sock, connection.early)
+        async with self._watching.watched(actor, session_id) as watched:
+            stream = await RunnerStream.dial(self._dialing, watched.runner_id, places.viewer)
             try:
-                runner_id = channel.record.runner_id
-                yield Opened(
-                    stream,
-                    watcher,
-                    _viewer_id(actor, session_id),
-                    lambda size: self._steering.typed(
-                        actor, session_id, runner_id, size, AuditKind.DESKTOP_CONTROLLED
-                    ),
-                )
+                viewer_id = _viewer_id(actor, session_id)
+                yield Opened(stream, watched.watcher, viewer_id, watched.steered)
             finally:
                 stream.abort()
-                del dialed  # until here: revoking the runner ends the stream through it
-        finally:
-            channel.watchers.discard(watcher)
-            self._steering.left(actor, session_id, AuditKind.DESKTOP_CONTROLLED)
 
     @permits(Permission.SESSION_OWN)
     async def stop(self, actor: Actor, session_id: str) -> None:  # noqa: ARG002
         """Stop the desktop and what runs in it; the agent goes on."""
-        channel = await self._living(session_id)
+        channel = await self._watching.living(session_id)
         await self._runners.request(channel.record.runner_id, session_id, _CLOSE)
-
-    async def _living(self, session_id: str) -> Channel:
-        channel = await self._channel(session_id)
-        if channel.record.is_final:
-            raise ConflictError("The session has ended, and its desktop with it.")
-        return channel
 
 
 _OPEN: Final = OpenDesktop(request_id="")
 _CLOSE: Final = CloseDesktop(request_id="")
-
-
-def _method(
-    name: Method, label: str, missing: str | None, capabilities: dict[str, str]
-) -> ConnectionMethod:
-    needed = _CAPABILITY.get(name)
-    detail = missing
-    if needed is None:
-        detail = "Not built yet."
-    elif detail is None:
-        detail = capabilities.get(needed, "The runner does not say that it can.") or None
-    return ConnectionMethod(name=name, label=label, available=detail is None, detail=detail)
 
 
 def _viewer_id(actor: Actor, session_id: str) -> str:

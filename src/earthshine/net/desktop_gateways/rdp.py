@@ -79,8 +79,16 @@ def tls_context() -> ssl.SSLContext:
 class RdpGateway:
     """One viewer of an RDP server."""
 
-    def __init__(self, browser: BinaryBrowser, admit: Admit) -> None:
+    def __init__(
+        self,
+        browser: BinaryBrowser,
+        admit: Admit,
+        *,
+        steering: Callable[[int], bool] = lambda _: True,
+    ) -> None:
+        """`steering`: see `ClientStream`."""
         self._browser = browser
+        self._steering = steering
         self._admit = admit
         self._server: TransportStream | None = None
         self._under_tls: TransportStream | None = None
@@ -130,7 +138,7 @@ class RdpGateway:
         self._server, certificate = await self._start_tls(target)
         view_only = target.view_only if self._wanted is None else self._wanted
         answer = Pdu(x224=confirm, certificates=(certificate,), server_address=target.address)
-        self._messages = ClientStream(target.login, view_only=view_only)
+        self._messages = ClientStream(target.login, view_only=view_only, steering=self._steering)
         await self._browser.send_bytes(answer.encode())
         return typed
 
