@@ -41,7 +41,7 @@ async def serving(
     ``shown`` finds the desktop of a session. Raises MoonlightConfigurationError.
     """
     folder = state / "moonlight"
-    provider = DesktopProvider(state, desktops, shown, tasks)
+    provider = DesktopProvider(state, desktops, shown, tasks, settings.codecs)
     base = HostSettings(
         state_dir=folder,
         name=settings.name or socket.gethostname(),

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from earthshine.runner.desktops.capture.adapter import AccessUnit
 from earthshine.runner.desktops.messages import MAX_DIRTY, Box, Video
 
@@ -111,6 +113,7 @@ class Producer:
             captured=unit.captured,
             encoded=unit.encoded,
             dirty=limited(dirty),
+            reference=unit.reference,
         )
         self._keep(video)
         for consumer in self._consumers:
@@ -132,16 +135,7 @@ class Producer:
         if consumer.missed:
             missed = limited([*consumer.missed, *video.dirty])
             consumer.missed = []
-            video = Video(
-                frame_id=video.frame_id,
-                key=video.key,
-                data=video.data,
-                width=video.width,
-                height=video.height,
-                captured=video.captured,
-                encoded=video.encoded,
-                dirty=missed,
-            )
+            video = msgspec.structs.replace(video, dirty=missed)
         consumer.send(video)
 
     def look(self, now: float) -> None:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import psutil
 import pytest
 
@@ -25,14 +17,12 @@ from earthshine.protocols.moonlight.input import (
     TextTyped,
 )
 from earthshine.runner.desktops.moonlight_host.apps import HostApp
-from earthshine.runner.desktops.moonlight_host.desktop_stage import KEEP_SECONDS, DesktopProvider
+from earthshine.runner.desktops.moonlight_host.desktop_pictures import KEEP_SECONDS
 from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
-from earthshine.runner.desktops.moonlight_host.settings import HostSettings
 from earthshine.runner.desktops.moonlight_host.states import State
-from earthshine.runner.desktops.settings import DesktopSettings
 from tests.moonlight_guests import Guest
 from tests.unit.runner.desktops import barcode
-from tests.world import free_port
+from tests.unit.runner.desktops.moonlight_host.desktops import CLOCK, Clock, running
 
 pytestmark = pytest.mark.serial
 SHIFT, KEY_H, KEY_I, ENTER = 0x10, 0x48, 0x49, 0x0D  # Windows' codes
@@ -41,52 +31,13 @@ TOO_LATE = 1500
 RESUMED_MS = 300
 
 
-class _DoneError(Exception):
-    """Ends the runner's task group."""
-
-
 @pytest.fixture
-async def host(
-    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[MoonlightHost]:
-    runtime = Path(tempfile.mkdtemp(prefix="earthshine-test-", dir="/tmp"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    line = f"{sys.executable} {barcode.__file__} 20 100000"
+async def host(tmp_path: Path, environment: dict[str, str]) -> AsyncIterator[MoonlightHost]:
     script = f'touch {tmp_path}/reads; read line; echo "$line" > {tmp_path}/typed'
     typed = f"xterm -geometry 80x20+0+0 -e sh -c '{script}'"
-    apps = [HostApp("7", "Clock", line), HostApp("8", "Terminal", typed)]
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            settings = DesktopSettings(width=800, height=600)
-            provider = DesktopProvider(tmp_path, settings, lambda _: None, tasks)
-            await provider.load()
-            base = HostSettings(tmp_path / "host", base_port=free_port())
-            async with MoonlightHost(base, provider, apps) as host:
-                yield host
-            assert list((tmp_path / "moonlight" / "desktops").iterdir()) == []
-            provider.close()
-            raise _DoneError
-    except* _DoneError:
-        pass
-    shutil.rmtree(runtime)
-
-
-class Clock:
-    """Decodes frames as they come and reads the time in them."""
-
-    def __init__(self) -> None:
-        self._decoder: Any = av.CodecContext.create("h264", "r")
-        self.sizes: set[tuple[int, int]] = set()
-
-    def read(self, data: bytes) -> int | None:
-        found = None
-        for image in self._decoder.decode(av.Packet(data)):
-            self.sizes.add((image.width, image.height))
-            plane = image.planes[0]
-            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-            found = barcode.read(luma[: image.height, : image.width])
-        return found
+    apps = [HostApp("7", "Clock", CLOCK), HostApp("8", "Terminal", typed)]
+    async with running(tmp_path, apps) as host:
+        yield host
 
 
 async def test_the_picture_is_the_displays(host, eventually):
