@@ -46,7 +46,8 @@ def main() -> None:
                 continue
             elif name.startswith("key"):
                 shift = int(bool(event.state & X.ShiftMask))
-                say(name, connection.keycode_to_keysym(event.detail, shift))
+                symbol = connection.keycode_to_keysym(event.detail, shift)
+                say(name, symbol or connection.keycode_to_keysym(event.detail, 0))
             elif name == "motion":
                 say(name, event.event_x, event.event_y)
             else:

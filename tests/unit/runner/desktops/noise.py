@@ -6,7 +6,7 @@ import random
 import sys
 import time
 
-SQUARE = 16
+SQUARE = 8
 SHADES = 12
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     places = [
         (x, y, SQUARE, SQUARE)
         for x in range(0, min(width, 640), SQUARE)
-        for y in range(0, min(height, 480), SQUARE)
+        for y in range(0, min(height, 288), SQUARE)
     ]
     due = time.monotonic()
     while True:

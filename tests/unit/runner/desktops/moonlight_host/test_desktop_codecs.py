@@ -25,7 +25,7 @@ Eventually = Callable[..., Awaitable[Any]]
 PICTURES = 12
 TOO_LATE = 3000
 """Milliseconds: x265 and SVT-AV1 share two cores with everything else here."""
-RATES = (2500, 8000)
+RATES = (2000, 8000)
 """kbit/s, parity and sound included."""
 NOISE = f"{sys.executable} {noise.__file__} 30"
 

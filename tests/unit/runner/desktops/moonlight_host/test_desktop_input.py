@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,13 @@ KINDS: dict[str, tuple[list[InputEvent], list[list[Any]]]] = {
         [[name, number] for number in (1, 2, 3, 8, 9) for name in ("button", "button up")],
     ),
     "the wheel, whole and in parts": (
-        [Scrolled(120), Scrolled(-60), Scrolled(-60), ScrolledSideways(120), ScrolledSideways(-120)],
+        [
+            Scrolled(120),
+            Scrolled(-60),
+            Scrolled(-60),
+            ScrolledSideways(120),
+            ScrolledSideways(-120),
+        ],
         [["button", 4], ["button", 5], ["button", 7], ["button", 6]],
     ),
     "a finger": (
@@ -146,54 +153,57 @@ async def test_every_kind_is_read_back_inside_the_display(
     host: MoonlightHost, eventually: Eventually, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = Heard(tmp_path / "heard")
-    watching = await _started(host, heard, eventually)
-    for name, (events, wanted) in KINDS.items():
+    async with started(host, heard, eventually) as watching:
+        for name, (events, wanted) in KINDS.items():
+            heard.forget()
+            for event in events:
+                watching.stream.send(event)
+                watching.stream._flush_input()  # each by itself: merging has tests of its own
+            try:
+                await eventually(lambda wanted=wanted: heard.has(wanted))
+            except AssertionError:
+                raise AssertionError(f"{name}: {heard()}") from None
+        # Controllers need the kernel's help; without it the host says so, once, and goes on.
+        caplog.set_level(logging.WARNING)
         heard.forget()
-        for event in events:
-            watching.stream.send(event)
-            watching.stream._flush_input()  # each by itself: coalescing has tests of its own
-        try:
-            await eventually(lambda wanted=wanted: heard.has(wanted))
-        except AssertionError:
-            raise AssertionError(f"{name}: {heard()}") from None
-    # Controllers need the kernel's help; without it the host says so, once, and goes on.
-    caplog.set_level(logging.WARNING)
-    heard.forget()
-    watching.stream.send(ControllerArrived(0, ControllerType.XBOX, Capability.RUMBLE, Button.A))
-    watching.stream.send(ControllerState(0, 1, Button.A, 0, 0, 0, 0, 0, 0))
-    watching.stream.send(MousePlaced(9, 9, *SIZE))
-    await eventually(lambda: heard.has([["motion", 9, 9]]))
-    said = [r.message for r in caplog.records if "controller" in r.message]
-    assert len(said) == 1
-    assert controllers().detail in said[0]
-    await watching.leave()
+        arrived = ControllerArrived(0, ControllerType.XBOX, Capability.RUMBLE, Button.A)
+        watching.stream.send(arrived)
+        watching.stream.send(ControllerState(0, 1, Button.A, 0, 0, 0, 0, 0, 0))
+        watching.stream.send(MousePlaced(9, 9, *SIZE))
+        await eventually(lambda: heard.has([["motion", 9, 9]]))
+        said = [r.message for r in caplog.records if "controller" in r.message]
+        assert len(said) == 1
+        assert controllers().detail in said[0]
 
 
 @pytest.mark.serial
-async def test_what_is_held_is_released_when_the_client_vanishes(
+async def test_what_is_held_is_released_when_the_client_leaves(
     host: MoonlightHost, eventually: Eventually, tmp_path: Path
 ) -> None:
     heard = Heard(tmp_path / "heard")
-    watching = await _started(host, heard, eventually)
-    watching.stream.send(KeyEvent(SHIFT, down=True))
-    watching.stream.send(MouseButtonEvent(MouseButton.MIDDLE, down=True))
-    watching.stream.send(PenMoved(Contact.DOWN, Tool.PEN, 0, 0.5, 0.5))
-    await eventually(lambda: heard.has([["key", SYM_SHIFT], ["button", 2], ["button", 1]]))
-    await watching.leave()
-    await eventually(
-        lambda: all(
-            one in heard() for one in (["key up", SYM_SHIFT], ["button up", 2], ["button up", 1])
-        )
-    )
+    async with started(host, heard, eventually) as watching:
+        watching.stream.send(KeyEvent(SHIFT, down=True))
+        watching.stream.send(MouseButtonEvent(MouseButton.MIDDLE, down=True))
+        watching.stream.send(PenMoved(Contact.DOWN, Tool.PEN, 0, 0.5, 0.5))
+        await eventually(lambda: heard.has([["key", SYM_SHIFT], ["button", 2], ["button", 1]]))
+    released = (["key up", SYM_SHIFT], ["button up", 2], ["button up", 1])
+    await eventually(lambda: all(one in heard() for one in released))
 
 
-async def _started(host: MoonlightHost, heard: Heard, eventually: Eventually) -> Watching:
+@asynccontextmanager
+async def started(
+    host: MoonlightHost, heard: Heard, eventually: Eventually
+) -> AsyncIterator[Watching]:
+    """The listener runs and is being watched."""
     guest = Guest(host)
     guest.trust()
-    started = await guest.start(7, width=SIZE[0], height=SIZE[1])
-    watching = await guest.watch(started, Wishes(*SIZE, 30, 4000))
-    await eventually(lambda: heard.has([["ready"]]))
-    return watching
+    begun = await guest.start(7, width=SIZE[0], height=SIZE[1])
+    watching = await guest.watch(begun, Wishes(*SIZE, 30, 4000))
+    try:
+        await eventually(lambda: heard.has([["ready"]]))
+        yield watching
+    finally:
+        await watching.leave()
 
 
 def test_a_pen_that_leaves_lets_go() -> None:
