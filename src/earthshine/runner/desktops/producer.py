@@ -148,8 +148,8 @@ class Producer:
             if consumer.behind and consumer.backlog() <= LOW_WATER:
                 consumer.behind = False
             if consumer.wants_key and not consumer.behind:
-                if self._ask_key(now, ASKED_SECONDS if self._asked else KEY_SECONDS):
-                    self._asked = False
+                asked = self._ask_key(now, ASKED_SECONDS if self._asked else KEY_SECONDS)
+                self._asked = self._asked and not asked
 
     @property
     def anybody_waits(self) -> bool:

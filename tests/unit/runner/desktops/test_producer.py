@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from earthshine.runner.desktops.capture.adapter import AccessUnit
 from earthshine.runner.desktops.messages import MAX_DIRTY, Box, Video
 from earthshine.runner.desktops.producer import (
-    HIGH_WATER,
     ASKED_SECONDS,
+    HIGH_WATER,
     KEY_SECONDS,
     MAX_GROUP_FRAMES,
     Consumer,
