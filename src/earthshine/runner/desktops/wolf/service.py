@@ -221,7 +221,7 @@ class WolfService:
             nv_features=135 | (0x20 if audio.encrypt_audio else 0),
         )
         try:
-            self._host.sessions.arm(session, announce, bytes(video.rtp_secret_payload))
+            self._host.stays.arm(session, announce, bytes(video.rtp_secret_payload))
         except SessionRefusedError as refused:
             raise WolfApiError(500, refused.message) from None
 

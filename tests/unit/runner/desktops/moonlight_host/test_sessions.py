@@ -393,6 +393,5 @@ async def test_plain_rtsp_has_a_port_per_session_and_gives_it_back(guest, host, 
     assert not started.url.encrypted
     assert started.url.port in range(host.base_port + 22, host.base_port + 38)
     watching = await guest.watch(started)
-    ports = host.sessions._wires.plain_ports
-    await eventually(lambda: not ports._taken)
+    await eventually(lambda: not host.stays._wires.plain_ports.taken)
     await watching.leave()
