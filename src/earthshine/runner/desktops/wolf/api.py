@@ -27,6 +27,8 @@ PREFIX: Final = "/api/v1"
 SPARSE: Final = ("/apps", "/profiles")
 """Answers in which what is not set is left out."""
 MAX_BODY_BYTES: Final = 1 << 20
+REFUSALS: Final = (400, 403, 404, 409, 413, 429, 500, 501, 503)
+"""Statuses of `Failure`. Wolf says 500 for most of what it refuses."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 
 # Our events by Wolf's names.
@@ -89,11 +91,7 @@ def build(service: WolfService, happened: Events) -> ASGIApp:
         openapi_url=f"{PREFIX}/openapi-schema",
         docs_url=None,
         redoc_url=None,
-        responses={
-            400: {"model": schemas.Failure},
-            404: {"model": schemas.Failure},
-            500: {"model": schemas.Failure},
-        },
+        responses={status: {"model": schemas.Failure} for status in REFUSALS},
     )
     _errors(app)
     for method, path, answer in routes(service):
