@@ -41,8 +41,8 @@ types: $(VENV)/.dev ## Check types
 ui: $(UI) ## Build the web UI into the package
 
 lock: $(UV) ## Resolve the dependencies again
-	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --group build -o requirements/run.lock
-	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --group dev -o requirements/dev.lock
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --extra discovery --group build -o requirements/run.lock
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --extra discovery --group dev -o requirements/dev.lock
 
 clean: ## Remove environments and build output
 	rm -rf .tools $(VENV) web/node_modules dist build src/earthshine/control/ui/dist
