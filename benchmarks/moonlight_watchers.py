@@ -1,9 +1,9 @@
 """Both ways to watch one desktop, in a process of their own: GameStream and the native stream.
 
 ``python -m benchmarks.moonlight_watchers FOLDER PORT SECONDS STARTS`` launches app 7, says so,
-reads the path of the native stream's socket from a line, and prints the ages of decoded pictures in ms.
-Both are decoded by the same library; a picture's age is from drawing its clock to having decoded
-it. Then it launches and resumes so many times, and says how long the first picture took.
+reads the path of the native stream's socket from a line, and prints the ages of decoded pictures
+in ms. Both are decoded by the same library; a picture's age is from drawing its clock to having
+decoded it. Then it launches and resumes so many times, and says how long the first picture took.
 """
 
 from __future__ import annotations
