@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -16,9 +17,13 @@ from earthshine.protocols.moonlight.input import (
     MousePlaced,
     TextTyped,
 )
+from earthshine.runner.desktops.messages import Video, Watch
 from earthshine.runner.desktops.moonlight_host.apps import HostApp
 from earthshine.runner.desktops.moonlight_host.desktop_pictures import KEEP_SECONDS
 from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
+from earthshine.runner.desktops.moonlight_host.lobbies import LobbyRequest
+from earthshine.runner.desktops.moonlight_host.session import SessionRefusedError
+from earthshine.runner.desktops.moonlight_host.stage import StageRequest
 from earthshine.runner.desktops.moonlight_host.states import State
 from tests.moonlight_guests import Guest
 from tests.unit.runner.desktops import barcode
@@ -121,3 +126,65 @@ async def test_a_still_picture_keeps_the_stream_alive(host, tmp_path, eventually
     assert quiet < 10
     assert not watching.stream.is_over
     await watching.leave()
+
+
+async def test_browsers_and_gamestream_get_the_same_encoding(host, eventually):
+    """One capture and one encoder: the very bytes are the same."""
+    guest = Guest(host)
+    guest.trust()
+    watching = await guest.watch(await guest.start(7, width=640, height=480), WISHES)
+    browser: list[bytes] = []
+
+    async def watch() -> None:
+        async with guest.session.stage._desktop.stream(Watch(cursor=False)) as stream:
+            async for message in stream:
+                browser.extend([message.data] if isinstance(message, Video) else [])
+
+    task = asyncio.create_task(watch())
+    await eventually(lambda: len(browser) > 20)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    # Clients get access units padded to whole packets.
+    seen = {frame.data.rstrip(b"\0") for frame in watching.frames}
+    same = [unit for unit in browser if unit.rstrip(b"\0") in seen]
+    assert len(same) > 10, "what the browser gets now, the other got as well"
+    await watching.leave()
+
+
+async def test_a_lobby_on_a_real_display(host, eventually):
+    """It shows one display to two clients, and outlives them."""
+    lobby = await host.lobbies.create(
+        LobbyRequest(StageRequest("room", CLOCK, 640, 480, 30), pin=(4, 2))
+    )
+    guests = [Guest(host, number) for number in range(2)]
+    watching = []
+    for guest in guests:
+        guest.trust()
+        host.catalog.add(HostApp("20", "Empty", None))
+        watching.append(await guest.watch(await guest.start(20, width=640, height=480), WISHES))
+        with pytest.raises(SessionRefusedError, match="PIN"):
+            await host.lobbies.join(lobby, guest.session, (4, 3))
+        await host.lobbies.join(lobby, guest.session, (4, 2))
+    for watched in watching:
+        clock = Clock()
+        done = next_key_frame = 1  # the first picture was of the client's own display
+        times: list[int] = []
+        while len(times) < 5:
+            if done == len(watched.frames):
+                await watched.picture()
+            frame = watched.frames[done]
+            done += 1
+            if next_key_frame and not frame.idr:
+                continue
+            next_key_frame = 0
+            shown = clock.read(frame.data)
+            times += [] if shown is None else [shown]
+        assert times == sorted(times)
+    for guest, watched in zip(guests, watching, strict=True):
+        await guest.game.cancel()
+        await watched.leave()
+    assert lobby.members == []
+    assert host.lobbies.all == [lobby]
+    assert lobby.stage._program.returncode is None
+    await host.lobbies.stop(lobby)
+    assert lobby.stage._program.returncode is not None
