@@ -87,7 +87,7 @@ class PixelfluxCapture:
         settings.capture_cursor = tuning.pointer_drawn
         settings.video_crf = tuning.quality.crf
         settings.video_paintover_crf = tuning.quality.settled_crf
-        settings.use_paint_over_quality = True
+        settings.use_paint_over_quality = self._codec != "hevc"  # x265 begins anew for it
         settings.video_streaming_mode = tuning.quality.every_frame
         settings.video_bitrate_kbps = tuning.bitrate_kbps or 4000
         settings.video_vbv_multiplier = RATE_CAP if tuning.bitrate_kbps else 0.0

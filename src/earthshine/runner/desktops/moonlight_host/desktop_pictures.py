@@ -26,6 +26,8 @@ STILL_SECONDS: Final = 0.25
 KEEP_SECONDS: Final = 4.0
 """Between key frames of a still screen; clients give up after 10 s without a packet."""
 RETRY_SECONDS: Final = 0.2
+ANSWER_UNITS: Final = 12
+"""Units after which a loss that the encoder did not answer is answered by a key frame."""
 REMEMBERED: Final = 1024
 """Units whose frames are remembered; older losses are answered by a key frame."""
 
@@ -132,6 +134,8 @@ class DesktopProducer:
                     case Video() if message.encoded >= joined:
                         self._shown = time.monotonic()
                         unit = self._units.next(message)
+                        if self._units.overdue():
+                            stream.tell(messages.KeyFrame())
                         for receive in list(self._receivers.values()):
                             receive(unit)
                     case messages.Screen():
@@ -165,12 +169,18 @@ class UnitNumbers:
         self._frames: OrderedDict[int, int] = OrderedDict()
         """Unit -> frame of the desktop's stream."""
         self._lost: tuple[int, int] | None = None
+        self._waited = 0
+        """Units since then."""
+
+    def overdue(self) -> bool:
+        """Whether it is time to ask for a key frame instead; true once in a while."""
+        return self._waited > 0 and self._waited % ANSWER_UNITS == 0
 
     def restart(self) -> None:
         """Another stream: frames have other ids, units count on."""
         with self._lock:
             self._frames.clear()
-            self._lost = None
+            self._lost, self._waited = None, 0
 
     def next(self, video: Video) -> AccessUnit:
         """The unit of a frame that came."""
@@ -191,18 +201,20 @@ class UnitNumbers:
             if self._lost is not None:
                 first, last = min(first, self._lost[0]), max(last, self._lost[1])
             self._lost = (first, last)
+            self._waited = 0
             return frame
 
     def _avoided(self, video: Video) -> tuple[int, int] | None:
         if self._lost is None:
             return None
+        self._waited += 1
         if video.key:
-            self._lost = None
+            self._lost, self._waited = None, 0
             return None
         oldest = self._frames.get(self._lost[0])
         if oldest is None or video.reference is None or video.reference >= oldest:
             return None
-        avoids, self._lost = self._lost, None
+        avoids, self._lost, self._waited = self._lost, None, 0
         return avoids
 
 
