@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.long import LONG
 from tests.moonlight_processes import PIN, HostProcess, running_host
 from tests.world import wait_for
 
@@ -119,7 +120,9 @@ def runner_client(
         yield client
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize(
+    "codec", ["h264", pytest.param("hevc", marks=LONG), pytest.param("av1", marks=LONG)]
+)
 def test_sees_a_real_display(runner_client: RealClient, codec: str) -> None:
     said = runner_client("stream", "Pattern", str(FRAMES), codec)
     pictures = [line for line in said if "clock" in line]

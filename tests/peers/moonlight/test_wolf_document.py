@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.serial, pytest.mark.timeout(180)]
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance"
 CHECKS += ",response_schema_conformance"
 ENDLESS = "/api/v1/events"
-SECONDS = "12"
+SECONDS = "8"
 FAULT = "the host failed"
 
 

@@ -184,7 +184,7 @@ class Sessions:
         finally:
             self._starting -= 1
         identifier = str(secrets.randbits(63) + 1)
-        session = Session(identifier, client, app, stage, request, address)
+        session = Session(identifier, client, app, stage, request, address, wanted.fps)
         self._by_client[client.fingerprint] = session
         self._stays.run(session, self._watch(session))
         self._events.say(

@@ -182,9 +182,11 @@ class Stays:
             return
         self._close_door(connection)
         stage = session.stage
-        if session.lobby is None and stage.size != (announce.width, announce.height):
+        wanted = (announce.width, announce.height, announce.max_fps)
+        if session.lobby is None and (*stage.size, session.fps) != wanted:
             try:
-                await stage.resize(announce.width, announce.height, announce.max_fps)
+                await stage.resize(*wanted)
+                session.fps = announce.max_fps
             except StageError as error:
                 log.warning("the display keeps its size: %s", error)
         if session.connection is not connection or session.state is not State.STREAMING:

@@ -148,7 +148,6 @@ class Heard:
         return all(any(found == one for found in left) for one in wanted)
 
 
-@pytest.mark.serial
 async def test_every_kind_is_read_back_inside_the_display(
     host: MoonlightHost, eventually: Eventually, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,7 +175,6 @@ async def test_every_kind_is_read_back_inside_the_display(
         assert controllers().detail in said[0]
 
 
-@pytest.mark.serial
 async def test_what_is_held_is_released_when_the_client_leaves(
     host: MoonlightHost, eventually: Eventually, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from earthshine.net.moonlight.client.decoding import SAMPLE_RATE, AudioDecoder
 from earthshine.protocols.moonlight.handshake import Wishes
 from earthshine.protocols.moonlight.sdp import STEREO_LAYOUT
 from earthshine.runner.desktops.moonlight_host.apps import HostApp
+from tests.long import LONG
 from tests.moonlight_guests import Guest
 from tests.unit.runner.desktops.moonlight_host.desktops import running
 
@@ -39,7 +40,7 @@ def loudest(samples: Any) -> float:
     return float(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)[int(np.argmax(spectrum))])
 
 
-@pytest.mark.parametrize("slow", [False, True], ids=["5 ms", "10 ms"])
+@pytest.mark.parametrize("slow", [False, pytest.param(True, marks=LONG)], ids=["5 ms", "10 ms"])
 async def test_a_program_in_the_display_is_heard(
     tmp_path: Path, environment: dict[str, str], eventually: Eventually, slow: bool
 ) -> None:

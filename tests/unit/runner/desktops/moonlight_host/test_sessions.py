@@ -100,6 +100,16 @@ async def test_size_and_bit_rate_follow_announce(guest, provider):
     await watching.leave()
 
 
+async def test_the_rate_follows_announce_when_the_size_stays(guest, provider, eventually):
+    await (await guest.watch()).leave()
+    [stage] = provider.stages
+    assert (stage.resizes, stage._fps) == (0, 30)
+    await eventually(lambda: guest.session.state is State.PAUSED)
+    watching = await guest.watch(await guest.start(), replace(WISHES, fps=15))
+    assert (stage.resizes, stage._fps) == (1, 15)
+    await watching.leave()
+
+
 async def test_leaving_pauses_and_the_producer_stays(guest, provider, eventually):
     watching = await guest.watch()
     [stage] = provider.stages
