@@ -10,7 +10,7 @@ UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -not -na
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run test coverage bench wheel lock ui lint types clean
+.PHONY: help run test coverage bench bench-moonlight wheel lock ui lint types clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ coverage: .packages-test $(VENV)/.dev $(UI) ## Run the tests that share the mach
 bench: .packages-test $(VENV)/.dev $(UI) ## Measure, beside peers and the machine's limits
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+bench-moonlight: .packages-test $(VENV)/.dev ## Measure the GameStream host, library and client
+	@$(BIN)/python -m benchmarks moonlight_library moonlight moonlight_desktop $(ARGS)
+
 wheel: .packages-run $(VENV)/.run $(UI) ## Build dist/earthshine-*.whl, with the UI in it, for other machines
 	@$(BIN)/python -m hatchling build -t wheel
 
@@ -41,8 +44,8 @@ types: $(VENV)/.dev ## Check types
 ui: $(UI) ## Build the web UI into the package
 
 lock: $(UV) ## Resolve the dependencies again
-	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --group build -o requirements/run.lock
-	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --group dev -o requirements/dev.lock
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --extra discovery --group build -o requirements/run.lock
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml --extra desktop --extra discovery --group dev -o requirements/dev.lock
 
 clean: ## Remove environments and build output
 	rm -rf .tools $(VENV) web/node_modules dist build src/earthshine/control/ui/dist

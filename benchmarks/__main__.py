@@ -1,6 +1,6 @@
 """Run all benchmarks, print a table and JSON, record both with the machine's description.
 
-python -m benchmarks [--quick] [NAME...]
+python -m benchmarks [--quick] [--record [--as LABEL]] [NAME...]
 """
 
 from __future__ import annotations
@@ -17,9 +17,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import idle_runners, moonlight, moonlight_matrix, replay, revdial, terminal
+from benchmarks import (
+    idle_runners,
+    moonlight,
+    moonlight_desktop,
+    moonlight_library,
+    moonlight_matrix,
+    replay,
+    revdial,
+    terminal,
+)
 from earthshine import __version__
 
+SSH = {"terminal", "replay", "reverse_dial"}
+"""Those that measure beside sshd."""
 RESULTS = Path(__file__).parent / "results"
 Run = Callable[[], dict[str, Any]]
 BENCHMARKS: dict[str, tuple[Run, Run, Callable[[dict[str, Any]], str]]] = {
@@ -27,6 +38,16 @@ BENCHMARKS: dict[str, tuple[Run, Run, Callable[[dict[str, Any]], str]]] = {
     "replay": (replay.run, lambda: replay.run(1), replay.table),
     "idle_runners": (idle_runners.run, lambda: idle_runners.run(200), idle_runners.table),
     "moonlight": (moonlight.run, lambda: moonlight.run(1), moonlight.table),
+    "moonlight_library": (
+        moonlight_library.run,
+        lambda: moonlight_library.run(0.1),
+        moonlight_library.table,
+    ),
+    "moonlight_desktop": (
+        moonlight_desktop.run,
+        lambda: moonlight_desktop.run(4.0, 2),
+        moonlight_desktop.table,
+    ),
     "moonlight_matrix": (
         moonlight_matrix.run,
         lambda: moonlight_matrix.run(20),
@@ -62,11 +83,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="one round of each")
     parser.add_argument("--record", action="store_true", help="write to benchmarks/results")
+    parser.add_argument("--as", dest="label", default="", help="added to the name of the record")
     options = parser.parse_args()
     unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"there is no benchmark called {', '.join(sorted(unknown))}")
-    if shutil.which("sshd", path="/usr/sbin:/usr/bin") is None:
+    names = options.names or list(BENCHMARKS)
+    if SSH & set(names) and shutil.which("sshd", path="/usr/sbin:/usr/bin") is None:
         print("sshd is not installed: apt-get install openssh-server", file=sys.stderr)
         return 1
     found: dict[str, Any] = {
@@ -74,7 +97,7 @@ def main() -> int:
         "machine": machine(),
     }
     tables = []
-    for name in options.names or list(BENCHMARKS):
+    for name in names:
         full, quick, table = BENCHMARKS[name]
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         found[name] = (quick if options.quick else full)()
@@ -85,7 +108,7 @@ def main() -> int:
     print(text)
     if options.record:
         RESULTS.mkdir(exist_ok=True)
-        stem = RESULTS / found["date"]
+        stem = RESULTS / "-".join(filter(None, (found["date"], options.label)))
         stem.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
         where = found["machine"]
         header = f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}\n\n"

@@ -1,12 +1,7 @@
-"""How much of a core the Moonlight protocol library takes. CPU time, best of several rounds.
-
-python benchmarks/moonlight_library.py [--json] [--seconds N]
-"""
+"""How much of a core the Moonlight protocol library takes. CPU time, best of several rounds."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import time
 from typing import TYPE_CHECKING
@@ -115,12 +110,8 @@ def small(seconds: float) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--seconds", type=float, default=0.5, help="CPU time per measurement")
-    options = parser.parse_args()
-    seconds = options.seconds
+def run(seconds: float = 0.5) -> dict[str, dict[str, float]]:
+    """All of it; ``seconds`` of CPU time per measurement."""
     results: dict[str, dict[str, float]] = {}
     for mbit in (20, 100):
         for encrypted in (False, True):
@@ -133,12 +124,13 @@ def main() -> None:
     for data, count in ((8, 2), (40, 8), (152, 31), (200, 40)):
         results[f"FEC {data}+{count}"] = parity(data, count, seconds)
     results["small packets"] = small(seconds)
-    if options.json:
-        print(json.dumps(results, indent=2))
-        return
-    for name, values in results.items():
-        print(f"{name:42}", "  ".join(f"{key} {value:,.1f}" for key, value in values.items()))
+    return results
 
 
-if __name__ == "__main__":
-    main()
+def table(found: dict[str, dict[str, float]]) -> str:
+    """For people."""
+    lines = ["the protocol library on one core, CPU time"]
+    for name, values in found.items():
+        said = "  ".join(f"{key} {value:,.1f}" for key, value in values.items())
+        lines.append(f"{name:42} {said}")
+    return "\n".join(lines)

@@ -31,7 +31,7 @@ def draw(luma: NDArray[np.uint8], value: int) -> None:
     """Write ``value`` into the top rows of a luma plane (rows, columns)."""
     rows, columns = luma.shape
     width = columns // BLOCKS
-    for block, bit in enumerate(_bits(value)):
+    for block, bit in enumerate(bits(value)):
         luma[: height(rows), block * width : (block + 1) * width] = WHITE if bit else BLACK
     luma[: height(rows), BLOCKS * width :] = BLACK
 
@@ -42,12 +42,12 @@ def read(luma: NDArray[np.uint8]) -> int | None:
     width = columns // BLOCKS
     tall = height(rows)
     middle = luma[tall // 4 : tall - tall // 4]
-    bits = [
+    found = [
         int(middle[:, b * width + width // 4 : (b + 1) * width - width // 4].mean() > 127)
         for b in range(BLOCKS)
     ]
-    value = int("".join(map(str, bits[:BITS])), 2)
-    return value if list(_bits(value)) == bits else None
+    value = int("".join(map(str, found[:BITS])), 2)
+    return value if bits(value) == found else None
 
 
 def age_ms(value: int) -> int:
@@ -55,7 +55,8 @@ def age_ms(value: int) -> int:
     return (now_ms() - value) % MODULUS
 
 
-def _bits(value: int) -> list[int]:
+def bits(value: int) -> list[int]:
+    """The blocks, from left to right: 1 is white."""
     check = 0b01
     for at in range(0, BITS, 2):
         check ^= value >> at & 0b11

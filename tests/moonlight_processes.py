@@ -42,9 +42,14 @@ def environment() -> dict[str, str]:
 
 
 class HostProcess:
-    """`tests.moonlight_world` as a process; it types `PIN` for whoever wants to pair."""
+    """`tests.moonlight_world` as a process; it types `PIN` for whoever wants to pair.
 
-    def __init__(self, root: Path, **options: Any) -> None:
+    ``module``: another program that takes the same arguments.
+    """
+
+    def __init__(
+        self, root: Path, *, module: str = "tests.moonlight_world", **options: Any
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self.port = free_port()
@@ -62,7 +67,7 @@ class HostProcess:
         self.log = root / "host.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.moonlight_world", json.dumps(arguments)],
+                [sys.executable, "-m", module, json.dumps(arguments)],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

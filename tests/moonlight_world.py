@@ -10,10 +10,10 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -28,6 +28,9 @@ from earthshine.protocols.moonlight.sdp import (
 )
 from earthshine.runner.desktops.moonlight_host.stage import AccessUnit, StageError, StageRequest
 from tests import barcode
+
+if TYPE_CHECKING:
+    from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
 
 av.logging.set_level(av.logging.ERROR)
 
@@ -454,32 +457,43 @@ async def serve(arguments: dict[str, Any]) -> None:
     ):
         if "wolf" in arguments:
             await stack.enter_async_context(WolfServer(host, Path(arguments["wolf"])))
-        Path(arguments["ready_file"]).write_text(str(host.base_port))
-        pin = arguments.get("pin")
-        listener_woke = asyncio.Event()
-        listener = host.events.listen(listener_woke.set)
-        while True:
-            await listener_woke.wait()
-            listener_woke.clear()
-            listener.take()
-            for waiting in host.desk.waiting:
-                if pin is not None:
-                    await host.desk.enter_pin(waiting.attempt, pin)
+        await type_pins(host, arguments)
 
 
-def main() -> None:
-    """``python -m tests.moonlight_world JSON``: a host until SIGTERM, typing ``pin`` by itself."""
+async def type_pins(host: MoonlightHost, arguments: dict[str, Any]) -> None:
+    """Say that the host is ready, then type ``pin`` for whoever waits, until cancelled."""
+    Path(arguments["ready_file"]).write_text(str(host.base_port))
+    pin = arguments.get("pin")
+    woke = asyncio.Event()
+    listener = host.events.listen(woke.set)
+    while True:
+        await woke.wait()
+        woke.clear()
+        listener.take()
+        for waiting in host.desk.waiting:
+            if pin is not None:
+                await host.desk.enter_pin(waiting.attempt, pin)
+
+
+def run_until_stopped(serving: Coroutine[Any, Any, None]) -> None:
+    """Until SIGTERM."""
     import signal
-    import sys
 
     async def run() -> None:
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
-            await serve(json.loads(sys.argv[1]))
+            await serving
 
     asyncio.run(run())
+
+
+def main() -> None:
+    """``python -m tests.moonlight_world JSON``: a host until SIGTERM, typing ``pin`` by itself."""
+    import sys
+
+    run_until_stopped(serve(json.loads(sys.argv[1])))
 
 
 if __name__ == "__main__":

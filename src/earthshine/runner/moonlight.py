@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from earthshine.net.moonlight.discovery import DiscoveryError, announced
 from earthshine.net.moonlight.identities import IdentityError
 from earthshine.runner.desktops.keeper import Desktop
 from earthshine.runner.desktops.moonlight_host.apps import AppError, HostApp
@@ -41,7 +42,7 @@ async def serving(
     ``shown`` finds the desktop of a session. Raises MoonlightConfigurationError.
     """
     folder = state / "moonlight"
-    provider = DesktopProvider(state, desktops, shown, tasks)
+    provider = DesktopProvider(state, desktops, shown, tasks, settings.codecs)
     base = HostSettings(
         state_dir=folder,
         name=settings.name or socket.gethostname(),
@@ -64,6 +65,8 @@ async def serving(
             path = settings.wolf_socket or folder / WOLF_SOCKET
             await stack.enter_async_context(WolfServer(host, path))
             log.info("Wolf's API listens", extra={"path": str(path)})
+            if settings.discoverable:
+                await _announce(stack, host, settings.bind)
             yield host
     except (
         AppError,
@@ -73,3 +76,11 @@ async def serving(
         WolfSocketError,
     ) as error:
         raise MoonlightConfigurationError(str(error)) from None
+
+
+async def _announce(stack: contextlib.AsyncExitStack, host: MoonlightHost, bind: str) -> None:
+    """Clients can be told the address by hand, so it is no fault if this does not work."""
+    try:
+        await stack.enter_async_context(announced(host.name, host.base_port, bind))
+    except DiscoveryError as error:
+        log.warning("clients will not find this host by themselves: %s", error)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import signal
+import statistics
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.moonlight_processes import PIN, HostProcess
+from tests.long import LONG
+from tests.moonlight_processes import PIN, HostProcess, running_host
 from tests.world import wait_for
 
 pytestmark = pytest.mark.serial
@@ -104,3 +107,31 @@ def test_a_stranger_is_told_to_pair(
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "PIN" in err
+
+
+@pytest.fixture(scope="module")
+def runner_client(
+    foreign_python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealClient]:
+    """Paired with a runner whose app is on a display of its own."""
+    with running_host(tmp_path_factory.mktemp("runner"), module="tests.moonlight_runner") as host:
+        client = RealClient(foreign_python, tmp_path_factory.mktemp("client"), host)
+        assert client("pair", PIN)[-1] == {"paired": True}
+        yield client
+
+
+@pytest.mark.parametrize(
+    "codec", ["h264", pytest.param("hevc", marks=LONG), pytest.param("av1", marks=LONG)]
+)
+def test_sees_a_real_display(runner_client: RealClient, codec: str) -> None:
+    said = runner_client("stream", "Pattern", str(FRAMES), codec)
+    pictures = [line for line in said if "clock" in line]
+    assert len(pictures) == FRAMES
+    # The application starts when the stream does, and takes a moment.
+    readable = [line for line in pictures if line["clock"] is not None]
+    assert len(readable) > FRAMES / 2
+    clocks = [line["clock"] for line in readable]
+    assert clocks == sorted(clocks)
+    late = statistics.median(line["now"] - line["clock"] for line in readable)
+    assert 0 <= late < TOO_LATE
+    assert runner_client("quit") == [{"quit": True}]

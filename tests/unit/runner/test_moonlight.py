@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from earthshine.net.moonlight.client.host import GameHost
 from earthshine.net.moonlight.client.known import KnownHost, KnownHosts
@@ -60,6 +62,32 @@ async def test_ports_that_are_taken_are_named(tmp_path: Path) -> None:
     assert found
     taken.close()
     await taken.wait_closed()
+
+
+async def test_a_host_that_cannot_announce_itself_serves_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "zeroconf", None)
+    settings = MoonlightSettings(base_port=free_port(), discoverable=True)
+    with pytest.raises(ExceptionGroup) as group:
+        async with asyncio.TaskGroup() as tasks:
+            async with moonlight.serving(
+                settings, tmp_path, DesktopSettings(), lambda _: None, tasks
+            ) as host:
+                game = GameHost("127.0.0.1", host.base_port, identity(0), None, secrets.token_bytes)
+                assert (await game.info()).hostname
+            raise _DoneError
+    assert group.group_contains(_DoneError)
+    assert "clients will not find this host by themselves" in caplog.text
+    assert "earthshine[discovery]" in caplog.text
+
+
+def test_codecs_are_known_ones() -> None:
+    assert MoonlightSettings().codecs == "auto"
+    assert MoonlightSettings.model_validate({"codecs": ["av1"]}).codecs == ["av1"]
+    for wrong in ("h264", ["vp8"], [1]):
+        with pytest.raises(ValidationError):
+            MoonlightSettings.model_validate({"codecs": wrong})
 
 
 def test_known_hosts_are_kept(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from earthshine.net.moonlight.errors import ConnectionFailedError
+from earthshine.protocols.moonlight.addresses import neighbourhood, plain
 from earthshine.protocols.moonlight.errors import MoonlightError
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ class Listener:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         name = writer.get_extra_info("peername")
-        address = str(name[0]) if name else ""
-        if self._open.total() >= MAX_CONNECTIONS or self._open[address] >= MAX_PER_ADDRESS:
+        address = plain(str(name[0])) if name else ""
+        where = neighbourhood(address)
+        if self._open.total() >= MAX_CONNECTIONS or self._open[where] >= MAX_PER_ADDRESS:
             writer.transport.abort()
             return
-        self._open[address] += 1
+        self._open[where] += 1
         task = self._tasks.create_task(self._run(reader, writer, address))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -75,9 +77,10 @@ class Listener:
             log.exception("a connection failed", extra={"address": address})
         finally:
             writer.close()
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
+            where = neighbourhood(address)
+            self._open[where] -= 1
+            if not self._open[where]:
+                del self._open[where]
 
 
 async def connect(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import h11
 
 from earthshine.net.moonlight.tls import PlainStream, Stream, TlsStream
+from earthshine.protocols.moonlight.addresses import plain
 from earthshine.protocols.moonlight.query import MAX_TARGET_BYTES
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class HttpServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
     ) -> None:
         """One connection. Raises OSError, TimeoutError, ConnectionFailedError."""
-        local = str(writer.get_extra_info("sockname")[0])
+        local = plain(str(writer.get_extra_info("sockname")[0]))
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
         certificate = None
         async with asyncio.timeout(HEAD_SECONDS):

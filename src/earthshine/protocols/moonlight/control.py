@@ -495,6 +495,8 @@ def _hdr_mode(payload: bytes) -> Message:
     if not enabled or len(payload) < HdrMode.LAYOUT.size:
         return HdrMode(enabled)
     _, *numbers = HdrMode.LAYOUT.unpack(payload[: HdrMode.LAYOUT.size])
+    if not any(numbers):
+        return HdrMode(enabled)  # nothing is known of the display
     red, green, blue, white = ((numbers[at], numbers[at + 1]) for at in range(0, 8, 2))
     return HdrMode(enabled, HdrMetadata(red, green, blue, white, *numbers[8:]))
 

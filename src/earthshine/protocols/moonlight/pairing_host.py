@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from earthshine.protocols.moonlight.addresses import neighbourhood
 from earthshine.protocols.moonlight.answers import build_answer
 from earthshine.protocols.moonlight.certificates import Certificate, CertificateError, Identity
 from earthshine.protocols.moonlight.pairing import (
@@ -67,6 +68,11 @@ class ClientName:
 
     address: str
     unique_id: str
+
+    @property
+    def neighbourhood(self) -> str:
+        """What limits per address count: the whole network of an IPv6 address."""
+        return neighbourhood(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,16 +332,18 @@ class PairingHost:
             self._end(turn, Phase.SECRETS, Failure.BAD_SIGNATURE)
         else:
             del self._attempts[turn.client]
-            self._failures.pop(turn.client.address, None)
+            self._failures.pop(turn.client.neighbourhood, None)
             turn.events.append(ClientPaired(turn.client, attempt.certificate))
             self._answer(turn, Phase.SECRETS)
 
     def _end(self, turn: _Turn, phase: Phase | None, failure: Failure) -> None:
         """End the client's attempt, count it as failed, and answer what waits for an answer."""
         attempt = self._attempts.pop(turn.client, None)
-        times = self._failures.setdefault(turn.client.address, deque(maxlen=self._limits.failures))
+        times = self._failures.setdefault(
+            turn.client.neighbourhood, deque(maxlen=self._limits.failures)
+        )
         times.append(turn.now)
-        self._failures.move_to_end(turn.client.address)
+        self._failures.move_to_end(turn.client.neighbourhood)
         while len(self._failures) > self._limits.addresses_remembered:
             self._failures.popitem(last=False)
         if attempt is not None and attempt.expects is None:
@@ -352,12 +360,12 @@ class PairingHost:
         turn.events.append(PhaseAnswered(turn.client, phase, xml))
 
     def _crowded(self, client: ClientName) -> bool:
-        same = sum(1 for other in self._attempts if other.address == client.address)
+        same = sum(1 for other in self._attempts if other.neighbourhood == client.neighbourhood)
         everything = len(self._attempts)
         return everything >= self._limits.attempts or same >= self._limits.attempts_per_address
 
     def _recent_failures(self, turn: _Turn) -> int:
-        times = self._failures.get(turn.client.address, ())
+        times = self._failures.get(turn.client.neighbourhood, ())
         oldest = turn.now - self._limits.failure_window
         return sum(1 for time in times if time > oldest)
 

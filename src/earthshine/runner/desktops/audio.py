@@ -8,6 +8,9 @@ from typing import Any, Final
 from earthshine.runner.desktops.sound import SINK
 
 FRAME_MILLISECONDS: Final = 10.0
+LATENCY_MILLISECONDS: Final = 10
+"""Without it the sound server hands out sound in blocks as long as the player's buffer: up to 2 s
+at once, which is heard in pieces."""
 BITRATE: Final = 128_000
 
 
@@ -32,6 +35,7 @@ class AudioCapture:
         settings = pcmflux.AudioCaptureSettings()
         settings.device_name = f"{SINK}.monitor"
         settings.frame_duration_ms = FRAME_MILLISECONDS
+        settings.latency_ms = LATENCY_MILLISECONDS
         settings.opus_bitrate = BITRATE
         settings.sample_rate = 48_000
         settings.channels = 2

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ INPUT: Final = "input"
 RDP: Final = "rdp"
 VNC_MODULE: Final = "libvnc.so"
 """xrdp's module that shows a VNC server."""
+CONTROLLERS: Final = "controllers"
+UINPUT: Final = "/dev/uinput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +172,20 @@ def _library(role: str, name: str, hint: str) -> Capability:
     return Capability(role, name, name)
 
 
+def controllers(device: str = UINPUT) -> Capability:
+    """Game controllers: only the kernel can make one that programs find."""
+    if not Path(device).exists():
+        reason = f"{device} is not there: this machine or container has no uinput"
+    elif not os.access(device, os.W_OK):
+        reason = f"{device} may not be written by this user"
+    else:
+        reason = "controllers of Moonlight clients are not passed on yet"
+    return Capability(CONTROLLERS, "uinput", None, reason)
+
+
 def survey(overrides: Mapping[str, str] | None = None) -> list[Capability]:
     """Everything, for `earthshine doctor`."""
-    return [*programs(overrides), *libraries()]
+    return [*programs(overrides), *libraries(), controllers()]
 
 
 def first(found: list[Capability], role: str, name: str = "") -> Capability:

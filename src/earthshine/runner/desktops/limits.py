@@ -1,4 +1,4 @@
-"""Sizes of screens, and the names of the quality presets; imported by processes that stay small."""
+"""Sizes of screens, and the names of presets and codecs; imported by processes that stay small."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ from typing import Final, Literal
 MIN_SIZE: Final = 64
 MAX_SIZE: Final = 7680
 Preset = Literal["text", "balanced", "motion"]
+Codec = Literal["h264", "hevc", "av1"]

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from earthshine.runner.desktops.limits import MAX_SIZE, MIN_SIZE, Preset
+from earthshine.runner.desktops.limits import MAX_SIZE, MIN_SIZE, Codec, Preset
 from earthshine.runner.holder.messages import MessageError, Unpacker, pack
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
@@ -137,7 +137,8 @@ FromHolder = Status
 class Watch(Message):
     """First message: what this consumer wants. `control` lets it type and change things.
 
-    Said again it changes what is wanted; `video` and `control` stay as they were (see `Pause`).
+    Said again it changes what is wanted; `video`, `control` and `codec` stay as they were (see
+    `Pause`).
     """
 
     control: bool = False
@@ -148,6 +149,7 @@ class Watch(Message):
     """Shapes of the pointer. A consumer that does not want them gets it drawn into the picture."""
     clipboard: bool = False
     audio: bool = False
+    codec: Codec = "h264"
 
 
 class Pause(Message):
@@ -163,13 +165,17 @@ class KeyFrame(Message):
 
 
 class Invalidate(Message):
-    """The frame with this id was lost: predict from an older one."""
+    """The frame with this id, and what builds on it, was lost: predict from an older one."""
 
     frame_id: Count
 
 
 class Tune(Message):
-    """Change what is encoded, for everybody; None leaves as it is."""
+    """Change what is encoded in this consumer's codec; None leaves as it is.
+
+    The preset is the last one that somebody asked for. Of the rest each consumer has a wish of its
+    own while it is there: the highest rate of frames and the lowest bit rate count.
+    """
 
     preset: Preset | None = None
     frames_per_second: Annotated[int, msgspec.Meta(ge=1, le=120)] | None = None
@@ -288,10 +294,14 @@ class Screen(Message):
     """What encodes, by name."""
     layout: str = ""
     """The keyboard's, such as `de` or `us,de`; empty where that is not known."""
+    invalidates: bool = False
+    """Whether `Invalidate` is answered by something better than a key frame."""
 
 
 class Video(Message):
-    """One access unit: H.264, Annex B. Times are CLOCK_MONOTONIC in microseconds; see `AccessUnit`.
+    """One access unit of the codec asked for: Annex B, or a temporal unit of AV1. Times are
+    CLOCK_MONOTONIC in microseconds (see `AccessUnit`). `reference` is the frame it is predicted
+    from, if known.
 
     `dirty` lists what was drawn on since the frame before: exact pixels there are void. A consumer
     that was behind hears of what it missed in the next frame it gets.
@@ -307,6 +317,7 @@ class Video(Message):
     grabbed: int = 0
     """0: not told apart."""
     dirty: list[Box] = []
+    reference: int | None = None
 
 
 class Repaint(Message):

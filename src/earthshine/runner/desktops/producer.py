@@ -24,6 +24,8 @@ LOW_WATER: Final = 64 * 1024
 """Unsent bytes below which it has caught up."""
 KEY_SECONDS: Final = 0.5
 """At most one key frame in this time for consumers that were behind: it costs all of them bytes."""
+ASKED_SECONDS: Final = 0.1
+"""The same for those that ask for one, or join: their decoder shows nothing until it comes."""
 
 
 class Consumer:
@@ -55,6 +57,8 @@ class Producer:
         self._group: list[Video] = []
         self._group_bytes = 0
         self._key_at = float("-inf")
+        self._asked = False
+        """Whether somebody's request came too soon after a key frame."""
         self._running = False
 
     @property
@@ -81,7 +85,7 @@ class Producer:
             for video in self._group:
                 consumer.send(video)
         else:
-            self._ask_key(now)
+            self._ask_key(now, ASKED_SECONDS)
 
     def leave(self, consumer: Consumer) -> None:
         """Stop watching. The last one switches the encoder off."""
@@ -99,8 +103,8 @@ class Producer:
             consumer.wants_key = True
 
     def want_key(self, now: float) -> None:
-        """Somebody's decoder was lost."""
-        self._ask_key(now)
+        """Somebody's decoder was lost. Too soon after another key frame, `look` asks again."""
+        self._asked = not self._ask_key(now, ASKED_SECONDS)
 
     def offer(self, unit: AccessUnit, dirty: list[Box], now: float) -> None:
         """Hand an access unit to everybody who can take it."""
@@ -114,6 +118,7 @@ class Producer:
             grabbed=unit.grabbed,
             encoded=unit.encoded,
             dirty=limited(dirty),
+            reference=unit.reference,
         )
         self._keep(video)
         for consumer in self._consumers:
@@ -144,17 +149,20 @@ class Producer:
             if consumer.behind and consumer.backlog() <= LOW_WATER:
                 consumer.behind = False
             if consumer.wants_key and not consumer.behind:
-                self._ask_key(now)
+                asked = self._ask_key(now, ASKED_SECONDS if self._asked else KEY_SECONDS)
+                self._asked = self._asked and not asked
 
     @property
     def anybody_waits(self) -> bool:
         """Whether `look` may have something to do."""
         return any(consumer.wants_key for consumer in self._consumers)
 
-    def _ask_key(self, now: float) -> None:
-        if now - self._key_at >= KEY_SECONDS:
-            self._key_at = now
-            self._request_key()
+    def _ask_key(self, now: float, spacing: float = KEY_SECONDS) -> bool:
+        if now - self._key_at < spacing:
+            return False
+        self._key_at = now
+        self._request_key()
+        return True
 
     def _keep(self, video: Video) -> None:
         """Remember the group of pictures for who joins; a long one is not worth it."""

@@ -288,12 +288,12 @@ def test_client_messages_survive(message):
     [control.OldTermination(7), HdrMode(True), HdrMode(False), UnknownMessage(1, b"")],
 )
 def test_host_messages_survive(message):
-    decoded = decode_host_message(encode_message(message))
-    if message == HdrMode(True):
-        assert isinstance(decoded, HdrMode)
-        assert decoded.enabled
-    else:
-        assert decoded == message
+    assert decode_host_message(encode_message(message)) == message
+
+
+def test_hdr_without_metadata_is_read_as_that():
+    short = HdrMode.TYPE.to_bytes(2, "little") + b"\7\0" + b"\1abcdef"
+    assert decode_host_message(short) == HdrMode(True)
 
 
 def test_loss_statistics_layout():

@@ -268,3 +268,64 @@ def test_the_scene_reads_back_what_it_draws(tmp_path: Path) -> None:
         assert barcode.read(luma) == milliseconds
         luma[:, : barcode.BLOCK] = 251 - luma[:, : barcode.BLOCK]
         assert barcode.read(luma) is None
+
+
+# --- codecs --------------------------------------------------------------------------------------
+
+NAL, OBU = b"\0\0\0\1", b"\x12\0"
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "key"),
+    [
+        ("h264", NAL + b"\x67" + NAL + b"\x68" + NAL + b"\x65", True),
+        ("h264", NAL + b"\x41", False),
+        ("hevc", NAL + b"\x40\1" + NAL + b"\x42\1" + NAL + b"\x44\1" + NAL + b"\x26\1", True),
+        ("hevc", NAL + b"\x4e\1" + NAL + b"\x02\1", False),  # SEI, then a trailing picture
+        ("av1", OBU + b"\x0a\x0b", True),
+        ("av1", OBU + b"\x32\x10", False),
+        ("av1", b"\x0a\x0b", True),
+        ("h264", b"", False),
+        ("hevc", b"\0\0\1", False),
+        ("av1", OBU, False),
+    ],
+)
+def test_key_frames_of_every_codec_are_recognised(codec: Any, data: bytes, key: bool) -> None:
+    assert is_key(data, codec) is key
+
+
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_other_codecs_show_the_same(
+    display: Display, eventually: Eventually, library: str, codec: Any
+) -> None:
+    decoder: Any = av.CodecContext.create({"hevc": "hevc", "av1": "libdav1d"}[codec], "r")
+    decoder.flags |= av.codec.context.Flags.low_delay
+    decoder.options = {"max_frame_delay": "1"} if codec == "av1" else {}
+    capture = open_capture(library, Tuning(frames_per_second=20), codec)
+    received, done = Received(), 0
+    seen: list[int] = []
+
+    def shown() -> int:
+        nonlocal done
+        while done < len(received):
+            data, done = received[done].data, done + 1
+            for picture in decoder.decode(av.Packet(data)):
+                plane = picture.planes[0]
+                rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+                clock = barcode.read(rows[: picture.height, : picture.width])
+                seen.extend([] if clock is None else [clock])
+        return len(set(seen))
+
+    capture.start(800, 600, received)
+    try:
+        async with scene(10, 1000):
+            await eventually(lambda: shown() >= 5)
+            keys = sum(unit.key for unit in received)
+            assert keys < len(received) / 2
+            capture.request_key_frame()
+            await eventually(lambda: sum(unit.key for unit in received) > keys)
+    finally:
+        capture.stop()
+    assert received[0].key
+    assert seen == sorted(seen)

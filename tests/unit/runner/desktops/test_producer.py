@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from earthshine.runner.desktops.capture.adapter import AccessUnit
 from earthshine.runner.desktops.messages import MAX_DIRTY, Box, Video
 from earthshine.runner.desktops.producer import (
+    ASKED_SECONDS,
     HIGH_WATER,
     KEY_SECONDS,
     MAX_GROUP_FRAMES,
@@ -144,14 +145,43 @@ def test_who_catches_up_while_nothing_moves_gets_a_key_frame_too() -> None:
     assert encoder.keys == 1
 
 
-def test_key_frames_for_stragglers_are_limited() -> None:
+def test_key_frames_on_request_are_limited() -> None:
     encoder = FakeEncoder()
     producer = encoder.producer()
     viewer = Viewer()
     producer.join(viewer.end, 0)
     for step in range(100):
-        producer.want_key(step * KEY_SECONDS / 10)
+        producer.want_key(step * ASKED_SECONDS / 10)
     assert encoder.keys == 9  # the encoder began with one by itself
+
+
+def test_a_request_too_soon_after_a_key_frame_is_made_up_for() -> None:
+    encoder = FakeEncoder()
+    producer = encoder.producer()
+    viewer = Viewer()
+    producer.join(viewer.end, 0)
+    producer.offer(encoder.unit(key=True), [], 0)
+    viewer.end.wants_key = True
+    producer.want_key(ASKED_SECONDS / 2)
+    assert encoder.keys == 0
+    producer.look(ASKED_SECONDS * 1.5)
+    assert encoder.keys == 1
+    producer.look(ASKED_SECONDS * 3)
+    assert encoder.keys == 1, "one request, one key frame"
+
+
+def test_key_frames_for_stragglers_are_rarer() -> None:
+    encoder = FakeEncoder()
+    producer = encoder.producer()
+    slow = Viewer()
+    producer.join(slow.end, 0)
+    producer.offer(encoder.unit(key=True), [], 0)
+    for step in range(1, 11):
+        slow.unread = HIGH_WATER + 1
+        producer.offer(encoder.unit(), [], step * KEY_SECONDS / 10)
+        slow.unread = 0
+        producer.look(step * KEY_SECONDS / 10)
+    assert encoder.keys == 1
 
 
 def test_what_was_drawn_while_a_consumer_was_skipped_is_told_later() -> None:

@@ -76,7 +76,7 @@ async def watch(desktop: Desktop) -> AsyncIterator[Callable[..., Awaitable[Viewe
     async with contextlib.AsyncExitStack() as stack:
         tasks: list[asyncio.Task[None]] = []
 
-        async def join(**wants: bool) -> Viewer:
+        async def join(**wants: Any) -> Viewer:
             stream = await stack.enter_async_context(desktop.stream(Watch(**wants)))
             viewer = Viewer(stream)
             tasks.append(asyncio.create_task(viewer.listen()))

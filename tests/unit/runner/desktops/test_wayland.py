@@ -38,7 +38,7 @@ async def desktop(runner: Runner) -> AsyncIterator[Desktop]:
 
 
 @contextlib.asynccontextmanager
-async def watching(desktop: Desktop, **wants: bool) -> AsyncIterator[Viewer]:
+async def watching(desktop: Desktop, **wants: Any) -> AsyncIterator[Viewer]:
     async with desktop.stream(Watch(**wants)) as stream:
         viewer = Viewer(stream)
         listening = asyncio.create_task(viewer.listen())

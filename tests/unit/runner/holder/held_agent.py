@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -11,10 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from earthshine.protocols import events
+from earthshine.protocols.envelope import Interrupt, Prompt, Stop
 from earthshine.protocols.events import Event, Kind
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable, Unpacker, pack
@@ -180,3 +183,29 @@ def _is_holder(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return b"earthshine.runner.holder" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
+
+
+def prompt(text: str, command_id: str = "c1") -> Prompt:
+    return Prompt(request_id="", text=text, by="anna", command_id=command_id)
+
+
+def stop(how: Any, command_id: str = "c1") -> Stop:
+    return Stop(request_id="", by="anna", how=how, command_id=command_id)
+
+
+def interrupt(command_id: str = "c1") -> Interrupt:
+    return Interrupt(request_id="", by="anna", command_id=command_id)
+
+
+def stream(blocks: int) -> bytes:
+    rng = random.Random(3)
+    return b"".join(rng.randbytes(4096) for _ in range(blocks))
+
+
+WAIT = "os.write(1, b'ready'); os.read(0, 1)\n"
+
+# A PTY may take less than was offered.
+WRITE_ALL = (
+    "\ndef out(d):\n while d:\n  d = d[os.write(1, d):]\n"
+    "import random\nr = random.Random(3)\nfor _ in range({}): out(r.randbytes(4096))\n"
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 
 from earthshine.runner.desktops.capture.adapter import AccessUnit, Capture, CaptureError, Tuning
+from earthshine.runner.desktops.limits import Codec
 from earthshine.runner.desktops.x11 import INSTALL
 
 log = logging.getLogger(__name__)
 
 
-def open_capture(wanted: str, tuning: Tuning) -> Capture:
+def open_capture(wanted: str, tuning: Tuning, codec: Codec = "h264") -> Capture:
     """`wanted`: auto, pixelflux or pyav. Raises CaptureError where none can be loaded."""
     reasons = []
     if wanted in ("auto", "pixelflux"):
@@ -21,14 +22,14 @@ def open_capture(wanted: str, tuning: Tuning) -> Capture:
         except ImportError as error:
             reasons.append(f"pixelflux: {error}")
         else:
-            return PixelfluxCapture(tuning)
+            return PixelfluxCapture(tuning, codec)
     if wanted in ("auto", "pyav"):
         try:
             from earthshine.runner.desktops.capture.pyav import PyAvCapture  # noqa: PLC0415
         except ImportError as error:
             reasons.append(f"PyAV: {error}")
         else:
-            return PyAvCapture(tuning)
+            return PyAvCapture(tuning, codec)
     raise CaptureError("no encoder can be loaded (" + "; ".join(reasons) + ")", INSTALL)
 
 

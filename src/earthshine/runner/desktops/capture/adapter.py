@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from earthshine.runner.desktops.limits import Preset
+from earthshine.runner.desktops.limits import Codec, Preset
 
 
 class CaptureError(Exception):
@@ -56,11 +56,13 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
-    """One encoded picture: H.264 in Annex B, Constrained Baseline. Times: CLOCK_MONOTONIC, us.
+    """One encoded picture: H.264 (Constrained Baseline) or HEVC in Annex B, or an AV1 temporal
+    unit. Times: CLOCK_MONOTONIC, us.
 
     `captured` is when grabbing it began, `grabbed` when encoding did, `encoded` when that was done.
 
-    A key frame carries its parameter sets, so a decoder can begin there.
+    A key frame carries its parameter sets, so a decoder can begin there. `reference` is the frame
+    that another one is predicted from, where the encoder says so.
     """
 
     frame_id: int
@@ -71,12 +73,17 @@ class AccessUnit:
     captured: int
     grabbed: int
     encoded: int
+    reference: int | None = None
 
 
 class Capture(Protocol):
     """Captures the display that DISPLAY and XAUTHORITY name. Methods are called from one thread."""
 
     name: str
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether `invalidate_reference` can do better than a key frame."""
 
     def start(self, width: int, height: int, deliver: Callable[[AccessUnit], None]) -> None:
         """Begin with a key frame; `deliver` is called from a thread of the library's.
@@ -103,15 +110,36 @@ class Capture(Protocol):
         """Why it has ended by itself; None while it works."""
 
 
-def is_key(data: bytes) -> bool:
-    """Whether an access unit decodes on its own: it holds an IDR slice (H.264 table 7-1, type 5).
+def is_key(data: bytes, codec: Codec = "h264") -> bool:
+    """Whether an access unit decodes on its own.
 
-    Looks at the units before the first slice only: parameter sets are short.
+    H.264: it holds an IDR slice (table 7-1, type 5). HEVC: a slice of an IRAP picture (table 7-1,
+    types 16 to 23). AV1: a sequence header (OBU type 1, after the temporal delimiter), which the
+    encoders here write before key frames only. Looks at the units before the first slice: they
+    are short.
     """
+    if codec == "av1":
+        return _begins_sequence(data)
+    slices, keys = _SLICES[codec]
     at = 0
     while (at := data.find(b"\0\0\1", at)) >= 0 and at + 3 < len(data):
-        kind = data[at + 3] & 0x1F
-        if kind in (1, 5):
-            return kind == 5
+        kind = data[at + 3] & 0x1F if codec == "h264" else data[at + 3] >> 1 & 0x3F
+        if kind in slices:
+            return kind in keys
         at += 3
     return False
+
+
+_SLICES: Final[dict[Codec, tuple[range | tuple[int, ...], range | tuple[int, ...]]]] = {
+    "h264": ((1, 5), (5,)),
+    "hevc": (range(32), range(16, 24)),
+}
+_SEQUENCE_HEADER: Final = 1
+_TEMPORAL_DELIMITER: Final = 2
+
+
+def _begins_sequence(data: bytes) -> bool:
+    at = 0
+    if data and data[0] >> 3 & 0xF == _TEMPORAL_DELIMITER:
+        at = 2  # header and a size of zero
+    return at < len(data) and data[at] >> 3 & 0xF == _SEQUENCE_HEADER

@@ -1,10 +1,10 @@
-"""Capture by pixelflux: shared-memory capture and x264, or the GPU where there is one."""
+"""Capture by pixelflux: shared-memory capture and x264, x265 or SVT-AV1, or the GPU."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,7 +16,12 @@ from earthshine.runner.desktops.capture.adapter import (
     Tuning,
     is_key,
 )
+from earthshine.runner.desktops.limits import Codec
 
+NAMES: Final[dict[Codec, str]] = {"h264": "h264", "hevc": "h265", "av1": "av1"}
+"""Codecs as pixelflux calls them."""
+REFERENCES: Final = frozenset[Codec]({"h264", "av1"})
+"""What its software encoders can predict past a lost frame in; AV1 only at a constant rate."""
 REMEMBERED: Final = 256
 """Frames whose number in pixelflux is known, to invalidate one."""
 START_SECONDS: Final = 3.0
@@ -31,16 +36,22 @@ class PixelfluxCapture:
 
     name = "pixelflux"
 
-    def __init__(self, tuning: Tuning) -> None:
+    def __init__(self, tuning: Tuning, codec: Codec = "h264") -> None:
         self._tuning = tuning
+        self._codec = codec
         self._capture: Any = pixelflux.ScreenCapture()
         # Looking for a GPU takes a moment: not when the first viewer waits.
-        self._hardware = "h264" in pixelflux.hardware_encoders()
+        self._hardware = NAMES[codec] in pixelflux.hardware_encoders()
         self._deliver: Callable[[AccessUnit], None] | None = None
         self._size = (0, 0)
         self._next = 0
-        self._numbers: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
+        self._numbers: OrderedDict[int, int] = OrderedDict()
+        """pixelflux's frames of this run -> ours."""
         self._run = 0
+
+    @property
+    def invalidates(self) -> bool:
+        return not self._hardware and self._codec in REFERENCES
 
     def start(self, width: int, height: int, deliver: Callable[[AccessUnit], None]) -> None:
         self._deliver = deliver
@@ -61,11 +72,12 @@ class PixelfluxCapture:
     def _settings(self) -> Any:
         settings = pixelflux.CaptureSettings()
         settings.use_wayland = False
-        settings.codec = "h264"
+        settings.codec = NAMES[self._codec]
         settings.use_cpu = not self._hardware
         if not self._hardware:
             settings.encode_node_index = -1
         settings.video_fullframe = True
+        settings.video_cbr_mode = self._codec == "av1"  # else it neither tracks nor keeps a rate
         settings.omit_stripe_headers = True
         settings.capture_width, settings.capture_height = self._size
         self._apply(settings)
@@ -77,7 +89,8 @@ class PixelfluxCapture:
         settings.capture_cursor = tuning.pointer_drawn
         settings.video_crf = tuning.quality.crf
         settings.video_paintover_crf = tuning.quality.settled_crf
-        settings.use_paint_over_quality = tuning.refine
+        # x265 begins anew for it.
+        settings.use_paint_over_quality = tuning.refine and self._codec != "hevc"
         if not tuning.refine:
             settings.damage_block_duration = AFTER_DAMAGE
         settings.video_streaming_mode = tuning.quality.every_frame
@@ -92,18 +105,22 @@ class PixelfluxCapture:
             return
         number = self._next
         self._next += 1
-        self._numbers.append((number, frame.frame_id))
+        self._numbers[frame.frame_id] = number
+        if len(self._numbers) > REMEMBERED:
+            self._numbers.popitem(last=False)
+        key = is_key(data, self._codec)
         now = time.monotonic_ns()
         self._deliver(
             AccessUnit(
                 frame_id=number,
-                key=is_key(data),
+                key=key,
                 data=data,
                 width=size[0],
                 height=size[1],
                 captured=(frame.capture_ns or now) // 1000,
                 grabbed=(frame.encode_start_ns or frame.capture_ns or now) // 1000,
                 encoded=(frame.encode_end_ns or now) // 1000,
+                reference=None if key else self._numbers.get(frame.reference_frame_id),
             )
         )
 
@@ -134,7 +151,7 @@ class PixelfluxCapture:
         self._begin()
 
     def invalidate_reference(self, frame_id: int) -> None:
-        for ours, theirs in self._numbers:
+        for theirs, ours in list(self._numbers.items()):
             if ours == frame_id:
                 self._capture.invalidate_reference(theirs)
                 return

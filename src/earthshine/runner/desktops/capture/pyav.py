@@ -1,4 +1,5 @@
-"""Capture by PyAV: FFmpeg's x11grab and libx264. Slower; for where pixelflux cannot be loaded."""
+"""Capture by PyAV: FFmpeg's x11grab and software encoders. Slower; for where pixelflux cannot be
+loaded."""
 
 from __future__ import annotations
 
@@ -21,8 +22,35 @@ from earthshine.runner.desktops.capture.adapter import (
     Tuning,
     is_key,
 )
+from earthshine.runner.desktops.limits import Codec
 
 STOP_SECONDS: Final = 5.0
+ENCODERS: Final[dict[Codec, tuple[str, dict[str, str]]]] = {
+    "h264": (
+        "libx264",
+        {
+            "preset": "veryfast",
+            "tune": "zerolatency",
+            "profile": "baseline",
+            "forced-idr": "1",
+            "x264-params": "repeat-headers=1:scenecut=0",
+        },
+    ),
+    "hevc": (
+        "libx265",
+        {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "forced-idr": "1",
+            "x265-params": "info=0:log-level=none:bframes=0:repeat-headers=1:frame-threads=1:"
+            "keyint=-1:scenecut=0",
+        },
+    ),
+    "av1": (
+        "libsvtav1",
+        {"preset": "12", "svtav1-params": "pred-struct=1:lookahead=0:keyint=-1"},
+    ),
+}
 
 
 class PyAvCapture:
@@ -30,8 +58,9 @@ class PyAvCapture:
 
     name = "pyav"
 
-    def __init__(self, tuning: Tuning) -> None:
+    def __init__(self, tuning: Tuning, codec: Codec = "h264") -> None:
         self._tuning = tuning
+        self._codec = codec
         self._deliver: Callable[[AccessUnit], None] | None = None
         self._size = (0, 0)
         self._next = 0
@@ -39,6 +68,10 @@ class PyAvCapture:
         self._stop = threading.Event()
         self._key = threading.Event()
         self._problem: str | None = None
+
+    @property
+    def invalidates(self) -> bool:
+        return False
 
     def start(self, width: int, height: int, deliver: Callable[[AccessUnit], None]) -> None:
         self._deliver = deliver
@@ -67,21 +100,18 @@ class PyAvCapture:
         self._thread.start()
 
     def _encoder(self, size: tuple[int, int], tuning: Tuning) -> Any:
-        encoder = av.CodecContext.create("libx264", "w")
+        name, options = ENCODERS[self._codec]
+        encoder: Any = av.CodecContext.create(name, "w")
         encoder.width, encoder.height = size
         encoder.pix_fmt = "yuv420p"
         encoder.time_base = Fraction(1, 1_000_000)
         encoder.framerate = Fraction(tuning.frames_per_second)
         encoder.gop_size = 2**31 - 1
-        encoder.options = {
-            "preset": "veryfast",
-            "tune": "zerolatency",
-            "profile": "baseline",
-            "crf": str(tuning.quality.crf),
-            "forced-idr": "1",
-            "x264-params": "repeat-headers=1:scenecut=0",
-        }
-        if tuning.bitrate_kbps:
+        encoder.options = options | {"crf": str(tuning.quality.crf)}
+        if tuning.bitrate_kbps and self._codec == "av1":  # which has no cap beside a quality
+            encoder.bit_rate = tuning.bitrate_kbps * 1000
+            encoder.options = options
+        elif tuning.bitrate_kbps:
             share = tuning.bitrate_kbps * 1000
             encoder.options |= {
                 "maxrate": str(share),
@@ -129,7 +159,7 @@ class PyAvCapture:
             self._deliver(
                 AccessUnit(
                     frame_id=number,
-                    key=is_key(data),
+                    key=is_key(data, self._codec),
                     data=data,
                     width=encoder.width,
                     height=encoder.height,
@@ -160,7 +190,7 @@ class PyAvCapture:
         self._size = (width, height)
         self._begin()
 
-    def invalidate_reference(self, frame_id: int) -> None:  # noqa: ARG002 - libx264 cannot here
+    def invalidate_reference(self, frame_id: int) -> None:  # noqa: ARG002 - they cannot here
         self.request_key_frame()
 
     def problem(self) -> str | None:
@@ -168,4 +198,4 @@ class PyAvCapture:
 
     def description(self) -> str:
         """What it runs on, for people."""
-        return "x11grab and libx264"
+        return f"x11grab and {ENCODERS[self._codec][0]}"

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from earthshine.protocols.moonlight.query import HTTP_PORT
+from earthshine.runner.desktops.limits import Codec
 from earthshine.runner.desktops.moonlight_host.ports import HIGHEST_BASE, LOWEST_BASE
 
 MAX_APPS: Final = 256
@@ -42,6 +43,10 @@ class MoonlightSettings(BaseModel):
     base_port: int = Field(default=HTTP_PORT, ge=LOWEST_BASE, le=HIGHEST_BASE)
     """The HTTP port; if it or one that goes with it is taken, the next of `max_hosts` is tried."""
     max_hosts: int = Field(default=10, ge=1, le=100)
+    discoverable: bool = False
+    """Say in the local network that this host is there (mDNS); needs `earthshine[discovery]`."""
+    codecs: Literal["auto"] | list[Codec] = "auto"
+    """Beside H.264: with `auto` what a GPU encodes, else what is named here if it can be had."""
     fec_percent: int = Field(default=20, ge=0, le=100)
     max_sessions: int = Field(default=16, ge=1, le=64)
     require_encryption: bool = False

@@ -5,6 +5,7 @@ When a client leaves or vanishes, its keys and buttons are released: nothing els
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from earthshine.protocols.moonlight.input import (
@@ -15,6 +16,7 @@ from earthshine.protocols.moonlight.input import (
     KeyEvent,
     MouseButton,
     MouseButtonEvent,
+    PenMoved,
     Touched,
 )
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_KEYS: Final = 256
 MAX_TOUCHES: Final = 32
+_PEN_AWAY: Final = (Contact.CANCEL, Contact.CANCEL_ALL, Contact.HOVER_LEAVE)
 
 
 class HeldInput:
@@ -34,6 +37,7 @@ class HeldInput:
         self._buttons: set[MouseButton] = set()
         self._controllers: dict[int, ControllerState] = {}
         self._touches: dict[int, Touched] = {}
+        self._pen: PenMoved | None = None
 
     def handle(self, event: InputEvent) -> None:
         """Do it and remember."""
@@ -49,6 +53,8 @@ class HeldInput:
                 self._controllers[event.number] = event
             case Touched():
                 self._touch(event)
+            case PenMoved():
+                self._pen = None if event.contact in _PEN_AWAY else event
         self._sink.handle(event)
 
     def release(self) -> None:
@@ -65,6 +71,9 @@ class HeldInput:
         if self._touches:
             last = next(reversed(self._touches.values()))
             self._sink.handle(Touched(Contact.CANCEL_ALL, last.finger, last.x, last.y))
+        if self._pen is not None:
+            self._sink.handle(replace(self._pen, contact=Contact.CANCEL, buttons=0))
+            self._pen = None
         self._keys.clear()
         self._buttons.clear()
         self._controllers.clear()

@@ -32,7 +32,8 @@ from earthshine.runner.desktops.moonlight_host.ports import (
     PlainRtspPorts,
     bind_host,
 )
-from earthshine.runner.desktops.moonlight_host.sessions import Sessions, Wires
+from earthshine.runner.desktops.moonlight_host.sessions import Sessions
+from earthshine.runner.desktops.moonlight_host.stays import Stays, Wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,6 +75,7 @@ class MoonlightHost:
         self.pairings: Pairings
         self.desk: PairingDesk
         self.sessions: Sessions
+        self.stays: Stays
         self.lobbies: Lobbies
         self._sockets: HostSockets
 
@@ -111,8 +113,8 @@ class MoonlightHost:
             task.cancel()
         # What is still being closed goes on until it is done.
         await self._tasks.__aexit__(None, None, None)
-        if self.sessions.control is not None:
-            self.sessions.control.close()
+        if self.stays.control is not None:
+            self.stays.control.close()
         for reader in self._readers:
             reader.close()
         self._sockets.close()
@@ -134,10 +136,11 @@ class MoonlightHost:
             on_waiting=self._pin_wanted,
         )
         plain = PlainRtspPorts(settings.bind, sockets.base)
-        self.sessions = Sessions(
+        self.stays = Stays(
             settings, self._provider, Wires(sockets, plain), self._tasks, self.events
         )
-        self.lobbies = Lobbies(self._provider, self._tasks, self.sessions.show, self.events)
+        self.sessions = Sessions(settings, self._provider, self.stays, self._tasks, self.events)
+        self.lobbies = Lobbies(self._provider, self._tasks, self.stays.show, self.events)
         self.sessions.lobbies = self.lobbies
         unique = self.identity.certificate.fingerprint
         api = HttpApi(
@@ -153,7 +156,7 @@ class MoonlightHost:
         )
         http = HttpServer(api.answer)
         https = HttpServer(api.answer, server_context(self.identity))
-        rtsp = RtspServer(self.sessions.answer_rtsp)
+        rtsp = RtspServer(self.stays.answer_rtsp)
         self._listeners = [
             Listener(sockets.http, http.serve, self._tasks),
             Listener(sockets.https, https.serve, self._tasks),
@@ -161,10 +164,10 @@ class MoonlightHost:
         ]
         timeout = int(settings.control_timeout * 1000)
         control = EnetHost(
-            self.sessions.control_event, self.sessions.admit, EnetSettings(timeout_ms=timeout)
+            self.stays.control_event, self.stays.admit, EnetSettings(timeout_ms=timeout)
         )
         await control.start(sockets.control)
-        self.sessions.control = control
+        self.stays.control = control
         self._readers = [
             DatagramReader(sockets.video, self._pings(Media.VIDEO)),
             DatagramReader(sockets.audio, self._pings(Media.AUDIO)),
@@ -179,7 +182,7 @@ class MoonlightHost:
                 ping = parse_ping(datagram)
             except PingError:
                 return
-            self.sessions.ping(ping.payload, media, address)
+            self.stays.ping(ping.payload, media, address)
 
         return receive
 

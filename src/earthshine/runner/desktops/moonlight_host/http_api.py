@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from earthshine.net.moonlight.budget import AddressBudget
 from earthshine.net.moonlight.http_server import PNG, Answer, Asked
 from earthshine.protocols.moonlight import applist, launch, pairing, serverinfo
+from earthshine.protocols.moonlight.addresses import neighbourhood
 from earthshine.protocols.moonlight.answers import build_answer, unauthorised
 from earthshine.protocols.moonlight.applist import build_app_list, parse_asset_request
 from earthshine.protocols.moonlight.launch import (
@@ -89,7 +90,9 @@ class HttpApi:
     async def answer(self, asked: Asked) -> Answer:
         """Any request. Never raises for what a client sends."""
         client = self._pairings.find(asked.certificate) if asked.secure else None
-        if client is None and not self._strangers.take(asked.address, time.monotonic()):
+        if client is None and not self._strangers.take(
+            neighbourhood(asked.address), time.monotonic()
+        ):
             return Answer(build_answer(status=429, message="Too many requests"), 429)
         try:
             request = parse_target(asked.target)

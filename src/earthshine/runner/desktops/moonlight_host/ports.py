@@ -137,6 +137,11 @@ class PlainRtspPorts:
                 return sock
         return None
 
+    @property
+    def taken(self) -> int:
+        """How many are in use."""
+        return len(self._taken)
+
     def give_back(self, port: int) -> None:
         """The socket of that port was closed."""
         self._taken.discard(port)

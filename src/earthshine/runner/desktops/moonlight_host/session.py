@@ -30,6 +30,8 @@ class Session:
     """The last launch or resume."""
     address: str
     """From where that came."""
+    fps: int
+    """What the stage was last asked for."""
     state: State = State.PAUSED
     connection: Connection | None = None
     lobby: Lobby | None = None

@@ -1,10 +1,10 @@
-"""Wolf's routes. Each parses, calls one method of `WolfService`, and answers."""
+"""Wolf's routes: a table of the methods of `WolfService`, events, and how errors are said."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -23,7 +23,12 @@ from earthshine.runner.desktops.moonlight_host.events import (
 from earthshine.runner.desktops.wolf import schemas
 from earthshine.runner.desktops.wolf.service import WolfApiError, WolfService
 
+PREFIX: Final = "/api/v1"
+SPARSE: Final = ("/apps", "/profiles")
+"""Answers in which what is not set is left out."""
 MAX_BODY_BYTES: Final = 1 << 20
+REFUSALS: Final = (400, 403, 404, 409, 413, 429, 500, 501, 503)
+"""Statuses of `Failure`. Wolf says 500 for most of what it refuses."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 
 # Our events by Wolf's names.
@@ -43,26 +48,61 @@ EVENT_NAMES: Final = {
 }
 
 
+Answer = Callable[..., Awaitable[schemas.Success]]
+
+
+def routes(service: WolfService) -> tuple[tuple[str, str, Answer], ...]:
+    """Method, path below `PREFIX`, and what answers: its annotations are the document."""
+    return (
+        ("GET", "/pair/pending", service.pending),
+        ("POST", "/pair/client", service.pair),
+        ("POST", "/unpair/client", service.unpair),
+        ("GET", "/clients", service.clients),
+        ("POST", "/clients/settings", service.change_client),
+        ("GET", "/apps", service.apps),
+        ("POST", "/apps/add", service.add_app),
+        ("POST", "/apps/delete", service.delete_app),
+        ("GET", "/profiles", service.profiles),
+        ("POST", "/profiles/add", service.add_profile),
+        ("POST", "/profiles/remove", service.remove_profile),
+        ("GET", "/sessions", service.sessions),
+        ("POST", "/sessions/add", service.add_session),
+        ("POST", "/sessions/start", service.start_session),
+        ("POST", "/sessions/pause", service.pause_session),
+        ("POST", "/sessions/stop", service.stop_session),
+        ("POST", "/sessions/input", service.session_input),
+        ("POST", "/runners/start", service.start_runner),
+        ("GET", "/lobbies", service.lobbies),
+        ("POST", "/lobbies/create", service.create_lobby),
+        ("POST", "/lobbies/join", service.join_lobby),
+        ("POST", "/lobbies/leave", service.leave_lobby),
+        ("POST", "/lobbies/stop", service.stop_lobby),
+        ("GET", "/utils/get-icon", service.icon),
+        ("GET", "/docker/images/inspect", service.docker),
+        ("POST", "/docker/images/pull", service.docker),
+    )
+
+
 def build(service: WolfService, happened: Events) -> ASGIApp:
     """The application. Errors are ``{"success": false, "error": words}``."""
     app = FastAPI(
         title="Wolf API of Earthshine",
         version=__version__,
-        openapi_url="/api/v1/openapi-schema",
+        openapi_url=f"{PREFIX}/openapi-schema",
         docs_url=None,
         redoc_url=None,
-        responses={
-            400: {"model": schemas.Failure},
-            404: {"model": schemas.Failure},
-            500: {"model": schemas.Failure},
-        },
+        responses={status: {"model": schemas.Failure} for status in REFUSALS},
     )
     _errors(app)
-    _pairing(app, service)
-    _apps(app, service)
-    _sessions(app, service)
-    _lobbies(app, service)
-    _others(app, happened)
+    for method, path, answer in routes(service):
+        app.add_api_route(
+            PREFIX + path,
+            answer,
+            methods=[method],
+            response_model_exclude_none=path in SPARSE,
+            operation_id=path.strip("/").replace("/", "-"),
+        )
+    _listening(app, happened)
     return LimitedBody(app)
 
 
@@ -90,132 +130,8 @@ def _errors(app: FastAPI) -> None:
         return _failure(500, "the host failed; its log says why")
 
 
-def _pairing(app: FastAPI, service: WolfService) -> None:
-    @app.get("/api/v1/pair/pending")
-    async def pending() -> schemas.Pending:
-        return schemas.Pending(requests=service.pending())
-
-    @app.post("/api/v1/pair/client")
-    async def pair(wanted: schemas.PairRequest) -> schemas.Success:
-        await service.pair(wanted.pair_secret, wanted.pin)
-        return schemas.Success()
-
-    @app.post("/api/v1/unpair/client")
-    async def unpair(wanted: schemas.ClientRequest) -> schemas.Success:
-        await service.unpair(wanted.client_id)
-        return schemas.Success()
-
-    @app.get("/api/v1/clients")
-    async def clients() -> schemas.Clients:
-        return schemas.Clients(clients=service.clients())
-
-    @app.post("/api/v1/clients/settings")
-    async def change(wanted: schemas.ClientSettingsRequest) -> schemas.Success:
-        await service.change_client(wanted)
-        return schemas.Success()
-
-
-def _apps(app: FastAPI, service: WolfService) -> None:
-    @app.get("/api/v1/apps", response_model_exclude_none=True)
-    async def apps() -> schemas.Apps:
-        return schemas.Apps(apps=service.apps())
-
-    @app.post("/api/v1/apps/add")
-    async def add(wanted: schemas.App) -> schemas.Success:
-        service.add_app(wanted)
-        return schemas.Success()
-
-    @app.post("/api/v1/apps/delete")
-    async def delete(wanted: schemas.IdRequest) -> schemas.Success:
-        service.delete_app(wanted.id)
-        return schemas.Success()
-
-    @app.get("/api/v1/profiles", response_model_exclude_none=True)
-    async def profiles() -> schemas.Profiles:
-        return schemas.Profiles(profiles=service.profiles())
-
-    @app.post("/api/v1/profiles/add")
-    async def add_profile(wanted: schemas.Profile) -> schemas.Success:
-        service.add_profile(wanted)
-        return schemas.Success()
-
-    @app.post("/api/v1/profiles/remove")
-    async def remove_profile(wanted: schemas.IdRequest) -> schemas.Success:
-        service.remove_profile(wanted.id)
-        return schemas.Success()
-
-    @app.get("/api/v1/utils/get-icon")
-    async def icon(icon_path: schemas.Text) -> schemas.Icon:
-        return schemas.Icon(icon_base64=await service.icon(icon_path))
-
-
-def _sessions(app: FastAPI, service: WolfService) -> None:
-    @app.get("/api/v1/sessions")
-    async def sessions() -> schemas.Sessions:
-        return schemas.Sessions(sessions=service.sessions())
-
-    @app.post("/api/v1/sessions/add")
-    async def add(wanted: schemas.StreamSession) -> schemas.SessionAdded:
-        return schemas.SessionAdded(session_id=await service.add_session(wanted))
-
-    @app.post("/api/v1/sessions/start")
-    async def start(wanted: schemas.SessionStartRequest) -> schemas.Success:
-        service.start_session(wanted)
-        return schemas.Success()
-
-    @app.post("/api/v1/sessions/pause")
-    async def pause(wanted: schemas.SessionRequest) -> schemas.Success:
-        service.pause_session(wanted.session_id)
-        return schemas.Success()
-
-    @app.post("/api/v1/sessions/stop")
-    async def stop(wanted: schemas.SessionRequest) -> schemas.Success:
-        await service.stop_session(wanted.session_id)
-        return schemas.Success()
-
-    @app.post("/api/v1/sessions/input")
-    async def put_input(wanted: schemas.SessionInputRequest) -> schemas.Success:
-        service.session_input(wanted.session_id, wanted.input_packet_hex)
-        return schemas.Success()
-
-    @app.post("/api/v1/runners/start")
-    async def run(wanted: schemas.RunnerStartRequest) -> schemas.Success:
-        service.start_runner(wanted)
-        return schemas.Success()
-
-
-def _lobbies(app: FastAPI, service: WolfService) -> None:
-    @app.get("/api/v1/lobbies")
-    async def lobbies() -> schemas.Lobbies:
-        return schemas.Lobbies(lobbies=service.lobbies())
-
-    @app.post("/api/v1/lobbies/create")
-    async def create(wanted: schemas.LobbyCreateRequest) -> schemas.LobbyCreated:
-        return schemas.LobbyCreated(lobby_id=await service.create_lobby(wanted))
-
-    @app.post("/api/v1/lobbies/join")
-    async def join(wanted: schemas.LobbyJoinRequest) -> schemas.Success:
-        await service.join_lobby(wanted)
-        return schemas.Success()
-
-    @app.post("/api/v1/lobbies/leave")
-    async def leave(wanted: schemas.LobbyLeaveRequest) -> schemas.Success:
-        await service.leave_lobby(wanted)
-        return schemas.Success()
-
-    @app.post("/api/v1/lobbies/stop")
-    async def stop(wanted: schemas.LobbyStopRequest) -> schemas.Success:
-        await service.stop_lobby(wanted)
-        return schemas.Success()
-
-
-def _others(app: FastAPI, happened: Events) -> None:
-    @app.get("/api/v1/docker/images/inspect")
-    @app.post("/api/v1/docker/images/pull")
-    async def docker() -> schemas.Success:
-        raise WolfApiError(501, "this host runs no containers")
-
-    @app.get("/api/v1/events", response_class=StreamingResponse)
+def _listening(app: FastAPI, happened: Events) -> None:
+    @app.get(f"{PREFIX}/events", response_class=StreamingResponse)
     async def listen() -> StreamingResponse:
         changed = asyncio.Event()
         try:

@@ -6,12 +6,15 @@ Wolf answers with HTTP/1.0, closes after each answer, and cannot read chunked re
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 from pydantic import ValidationError
@@ -23,6 +26,9 @@ EVENT_SILENCE_SECONDS: Final = 45.0
 """Three missed keep-alives: the line is dead."""
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_EVENT_BYTES: Final = 1 << 20
+PENDING: Final = ("/pair/pending", "/pending-pair-requests")
+PAIR: Final = ("/pair/client", "/pair-client")
+"""Routes that had another name in late 2024."""
 
 ModelT = TypeVar("ModelT", bound=schemas.Model)
 
@@ -30,9 +36,11 @@ ModelT = TypeVar("ModelT", bound=schemas.Model)
 class WolfError(Exception):
     """Wolf refused, could not be reached, or said what cannot be read. ``status`` 0: no answer."""
 
-    def __init__(self, words: str, status: int = 0) -> None:
+    def __init__(self, words: str, status: int = 0, *, said: bool = True) -> None:
         super().__init__(words)
         self.status = status
+        self.said = said
+        """Whether the words are Wolf's: where it has no such route, it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +72,13 @@ class WolfClient:
 
     async def pending_pairs(self) -> list[schemas.PendingPair]:
         """Clients that wait for their PIN."""
-        return (await self._get("/pair/pending", schemas.Pending)).requests
+        found = await self._older(PENDING, lambda path: self._get(path, schemas.Pending))
+        return found.requests
 
     async def pair(self, pair_secret: str, pin: str) -> None:
         """Type the PIN."""
-        await self._post("/pair/client", {"pair_secret": pair_secret, "pin": pin})
+        body = {"pair_secret": pair_secret, "pin": pin}
+        await self._older(PAIR, lambda path: self._post(path, body))
 
     async def unpair(self, client_id: str) -> None:
         """Forget a client."""
@@ -77,6 +87,10 @@ class WolfClient:
     async def clients(self) -> list[schemas.PairedClientView]:
         """Who is paired."""
         return (await self._get("/clients", schemas.Clients)).clients
+
+    async def change_client(self, wanted: schemas.ClientSettingsRequest) -> None:
+        """Change what is not None of a client's folder and settings."""
+        await self._post("/clients/settings", wanted.model_dump(exclude_none=True))
 
     async def apps(self) -> list[schemas.App]:
         """What can be started."""
@@ -90,6 +104,27 @@ class WolfClient:
         """Remove one."""
         await self._post("/apps/delete", {"id": identifier})
 
+    async def profiles(self) -> list[schemas.Profile]:
+        """Groups of apps; the one that Moonlight clients see is not among them."""
+        return (await self._get("/profiles", schemas.Profiles)).profiles
+
+    async def add_profile(self, profile: schemas.Profile) -> None:
+        """Add or replace one."""
+        await self._post("/profiles/add", profile.model_dump(exclude_none=True))
+
+    async def remove_profile(self, identifier: str) -> None:
+        """Remove one."""
+        await self._post("/profiles/remove", {"id": identifier})
+
+    async def icon(self, path: str) -> bytes:
+        """The PNG that an app, profile or lobby names."""
+        query = urlencode({"icon_path": path})
+        found = (await self._get(f"/utils/get-icon?{query}", schemas.Icon)).icon_base64
+        try:
+            return base64.b64decode(found, validate=True)
+        except binascii.Error:
+            raise WolfError("the icon is no base64") from None
+
     async def sessions(self) -> list[schemas.StreamSession]:
         """All of them."""
         return (await self._get("/sessions", schemas.Sessions)).sessions
@@ -98,6 +133,10 @@ class WolfClient:
         """Start an app before its client comes; the session's id."""
         body = session.model_dump(exclude_none=True)
         return (await self._post("/sessions/add", body, schemas.SessionAdded)).session_id
+
+    async def start_session(self, wanted: schemas.SessionStartRequest) -> None:
+        """Stream to a client that comes without RTSP."""
+        await self._post("/sessions/start", wanted.model_dump(exclude_none=True))
 
     async def pause_session(self, session_id: str) -> None:
         """Send the client away."""
@@ -180,6 +219,17 @@ class WolfClient:
             raise WolfError(f"the line to {self._path} broke: {error}") from None
         raise WolfError("the other side ended the events")
 
+    async def _older(
+        self, names: tuple[str, str], exchange: Callable[[str], Awaitable[ModelT]]
+    ) -> ModelT:
+        """Try today's name of a route; where there is none, the one it had in 2024."""
+        try:
+            return await exchange(names[0])
+        except WolfError as error:
+            if error.status != httpx.codes.NOT_FOUND or error.said:
+                raise
+        return await exchange(names[1])
+
     async def _get(self, path: str, kind: type[ModelT]) -> ModelT:
         return _read(await self._exchange("GET", path, None), kind)
 
@@ -211,11 +261,15 @@ class WolfClient:
         try:
             found = json.loads(received)
         except ValueError:
-            raise WolfError("the answer is not JSON", answer.status_code) from None
+            raise WolfError("the answer is not JSON", answer.status_code, said=False) from None
         failed = isinstance(found, dict) and found.get("success") is False
         if failed or not answer.is_success:
             words = found.get("error") if isinstance(found, dict) else None
-            raise WolfError(str(words or f"HTTP status {answer.status_code}"), answer.status_code)
+            raise WolfError(
+                str(words or f"HTTP status {answer.status_code}"),
+                answer.status_code,
+                said=bool(words),
+            )
         return found
 
 

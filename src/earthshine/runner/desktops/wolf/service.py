@@ -47,7 +47,7 @@ class WolfApiError(Exception):
 
 
 class WolfService:
-    """One host behind Wolf's API. Methods raise WolfApiError."""
+    """One host behind Wolf's API: a method for each route. All raise WolfApiError."""
 
     def __init__(self, host: MoonlightHost, tasks: asyncio.TaskGroup) -> None:
         self._host = host
@@ -58,39 +58,45 @@ class WolfService:
 
     # -- pairing and clients ----------------------------------------------------------------------
 
-    def pending(self) -> list[schemas.PendingPair]:
+    async def pending(self) -> schemas.Pending:
         """Who waits for a PIN."""
-        return [
-            schemas.PendingPair(pair_secret=one.attempt, client_ip=one.address)
-            for one in self._host.desk.waiting
-        ]
+        return schemas.Pending(
+            requests=[
+                schemas.PendingPair(pair_secret=one.attempt, client_ip=one.address)
+                for one in self._host.desk.waiting
+            ]
+        )
 
-    async def pair(self, secret: str, pin: str) -> None:
+    async def pair(self, wanted: schemas.PairRequest) -> schemas.Success:
         """Somebody typed the PIN."""
         try:
-            await self._host.desk.enter_pin(secret, pin)
+            await self._host.desk.enter_pin(wanted.pair_secret, wanted.pin)
         except PairingError as error:
             raise WolfApiError(404, str(error)) from None
+        return schemas.Success()
 
-    async def unpair(self, client_id: str) -> None:
+    async def unpair(self, wanted: schemas.ClientRequest) -> schemas.Success:
         """Forget a client; its session ends."""
         try:
-            await self._host.unpair(self._client(client_id))
+            await self._host.unpair(self._client(wanted.client_id))
         except PairingsError as error:
             raise WolfApiError(500, str(error)) from None
+        return schemas.Success()
 
-    def clients(self) -> list[schemas.PairedClientView]:
+    async def clients(self) -> schemas.Clients:
         """Who is paired."""
-        return [
-            schemas.PairedClientView(
-                client_id=client.id,
-                app_state_folder=client.folder or client.id,
-                settings=dict(client.settings),
-            )
-            for client in self._host.pairings.all
-        ]
+        return schemas.Clients(
+            clients=[
+                schemas.PairedClientView(
+                    client_id=client.id,
+                    app_state_folder=client.folder or client.id,
+                    settings=dict(client.settings),
+                )
+                for client in self._host.pairings.all
+            ]
+        )
 
-    async def change_client(self, wanted: schemas.ClientSettingsRequest) -> None:
+    async def change_client(self, wanted: schemas.ClientSettingsRequest) -> schemas.Success:
         """Change folder or settings of a client."""
         client = self._client(wanted.client_id)
         folder = wanted.app_state_folder
@@ -103,15 +109,20 @@ class WolfService:
             )
         except PairingsError as error:
             raise WolfApiError(500, str(error)) from None
+        return schemas.Success()
 
     # -- apps and profiles ------------------------------------------------------------------------
 
-    def apps(self) -> list[schemas.App]:
+    async def apps(self) -> schemas.Apps:
         """What can be started."""
-        return [self._app_view(app) for app in self._host.catalog.all]
+        return schemas.Apps(apps=[self._app_view(app) for app in self._host.catalog.all])
 
-    def add_app(self, app: schemas.App) -> None:
+    async def add_app(self, app: schemas.App) -> schemas.Success:
         """Add or replace."""
+        self._add_app(app)
+        return schemas.Success()
+
+    def _add_app(self, app: schemas.App) -> None:
         command, parent = _runnable(app.runner)
         try:
             self._host.catalog.add(
@@ -127,19 +138,21 @@ class WolfService:
             raise WolfApiError(400, str(error)) from None
         self._apps[app.id] = app
 
-    def delete_app(self, identifier: str) -> None:
+    async def delete_app(self, wanted: schemas.IdRequest) -> schemas.Success:
         """What was started from it goes on."""
         try:
-            self._host.catalog.remove(identifier)
+            self._host.catalog.remove(wanted.id)
         except AppError as error:
             raise WolfApiError(404, str(error)) from None
-        self._apps.pop(identifier, None)
+        self._apps.pop(wanted.id, None)
+        return schemas.Success()
 
-    def profiles(self) -> list[schemas.Profile]:
+    async def profiles(self) -> schemas.Profiles:
         """All but the one whose apps Moonlight clients see."""
-        return [one for one in self._profiles.values() if one.id != HIDDEN_PROFILE]
+        shown = [one for one in self._profiles.values() if one.id != HIDDEN_PROFILE]
+        return schemas.Profiles(profiles=shown)
 
-    def add_profile(self, profile: schemas.Profile) -> None:
+    async def add_profile(self, profile: schemas.Profile) -> schemas.Success:
         """Add or replace. The apps of the hidden one become the host's."""
         if len(self._profiles) >= MAX_PROFILES and profile.id not in self._profiles:
             raise WolfApiError(400, f"there are {MAX_PROFILES} profiles already")
@@ -147,35 +160,37 @@ class WolfService:
             _runnable(app.runner)
         if profile.id == HIDDEN_PROFILE:
             for app in profile.apps:
-                self.add_app(app)
+                self._add_app(app)
         self._profiles[profile.id] = profile
+        return schemas.Success()
 
-    def remove_profile(self, identifier: str) -> None:
+    async def remove_profile(self, wanted: schemas.IdRequest) -> schemas.Success:
         """Its apps stay in the host's list if they were there."""
-        if self._profiles.pop(identifier, None) is None:
-            raise WolfApiError(404, f"there is no profile {identifier}")
+        if self._profiles.pop(wanted.id, None) is None:
+            raise WolfApiError(404, f"there is no profile {wanted.id}")
+        return schemas.Success()
 
-    async def icon(self, path: str) -> str:
+    async def icon(self, icon_path: schemas.Text) -> schemas.Icon:
         """Base64 of an icon that something known here has; other files are not read."""
         known = {app.icon_path for app in self._host.catalog.all}
         known |= {profile.icon_png_path for profile in self._profiles.values()}
         known |= {app.icon_png_path for one in self._profiles.values() for app in one.apps}
         known |= {lobby.icon_path for lobby in self._host.lobbies.all}
-        if path not in known:
+        if icon_path not in known:
             raise WolfApiError(404, "nothing here has that icon")
         try:
-            data = await asyncio.to_thread(read_art, Path(path))
+            data = await asyncio.to_thread(read_art, Path(icon_path))
         except OSError as error:
             raise WolfApiError(404, f"the icon cannot be read: {error}") from None
-        return base64.b64encode(data).decode("ascii")
+        return schemas.Icon(icon_base64=base64.b64encode(data).decode("ascii"))
 
     # -- sessions ---------------------------------------------------------------------------------
 
-    def sessions(self) -> list[schemas.StreamSession]:
+    async def sessions(self) -> schemas.Sessions:
         """All of them, without keys."""
-        return [_session_view(session) for session in self._host.sessions.all]
+        return schemas.Sessions(sessions=[_session_view(one) for one in self._host.sessions.all])
 
-    async def add_session(self, wanted: schemas.StreamSession) -> str:
+    async def add_session(self, wanted: schemas.StreamSession) -> schemas.SessionAdded:
         """Start an app for a client before it comes; with a key, wait for its RTSP as well."""
         if wanted.client_id is None or wanted.app_id is None:
             raise WolfApiError(400, "client_id and app_id are needed")
@@ -200,9 +215,9 @@ class WolfService:
             )
         except SessionRefusedError as refused:
             raise WolfApiError(500, refused.message) from None
-        return session.id
+        return schemas.SessionAdded(session_id=session.id)
 
-    def start_session(self, wanted: schemas.SessionStartRequest) -> None:
+    async def start_session(self, wanted: schemas.SessionStartRequest) -> schemas.Success:
         """Stream to a client without RTSP: it pings with the payload and connects ENet."""
         session = self._session(wanted.session_id)
         video, audio = wanted.video_session, wanted.audio_session
@@ -221,28 +236,32 @@ class WolfService:
             nv_features=135 | (0x20 if audio.encrypt_audio else 0),
         )
         try:
-            self._host.sessions.arm(session, announce, bytes(video.rtp_secret_payload))
+            self._host.stays.arm(session, announce, bytes(video.rtp_secret_payload))
         except SessionRefusedError as refused:
             raise WolfApiError(500, refused.message) from None
+        return schemas.Success()
 
-    def pause_session(self, identifier: str) -> None:
+    async def pause_session(self, wanted: schemas.SessionRequest) -> schemas.Success:
         """Send the client away; the app goes on."""
-        self._host.sessions.pause(self._session(identifier))
+        self._host.sessions.pause(self._session(wanted.session_id))
+        return schemas.Success()
 
-    async def stop_session(self, identifier: str) -> None:
+    async def stop_session(self, wanted: schemas.SessionRequest) -> schemas.Success:
         """End it."""
-        await self._host.sessions.stop(self._session(identifier))
+        await self._host.sessions.stop(self._session(wanted.session_id))
+        return schemas.Success()
 
-    def session_input(self, identifier: str, packet: str) -> None:
+    async def session_input(self, wanted: schemas.SessionInputRequest) -> schemas.Success:
         """One input packet."""
-        session = self._session(identifier)
+        session = self._session(wanted.session_id)
         try:
-            event = decode_input(bytes.fromhex(packet))
+            event = decode_input(bytes.fromhex(wanted.input_packet_hex))
         except InputError as error:
             raise WolfApiError(400, str(error)) from None
         self._host.sessions.put_input(session, event)
+        return schemas.Success()
 
-    def start_runner(self, wanted: schemas.RunnerStartRequest) -> None:
+    async def start_runner(self, wanted: schemas.RunnerStartRequest) -> schemas.Success:
         """One more program on a session's display."""
         session = self._session(wanted.session_id)
         command, _ = _runnable(wanted.runner)
@@ -256,6 +275,7 @@ class WolfService:
         session.tasks.add(task)
         task.add_done_callback(self._programs.discard)
         task.add_done_callback(session.tasks.discard)
+        return schemas.Success()
 
     async def _program(self, session: Session, command: str, *, stop: bool) -> None:
         try:
@@ -274,9 +294,9 @@ class WolfService:
 
     # -- lobbies ----------------------------------------------------------------------------------
 
-    def lobbies(self) -> list[schemas.LobbyView]:
+    async def lobbies(self) -> schemas.Lobbies:
         """All of them."""
-        return [
+        views = [
             schemas.LobbyView(
                 id=lobby.id,
                 name=lobby.name,
@@ -290,8 +310,9 @@ class WolfService:
             )
             for lobby in self._host.lobbies.all
         ]
+        return schemas.Lobbies(lobbies=views)
 
-    async def create_lobby(self, wanted: schemas.LobbyCreateRequest) -> str:
+    async def create_lobby(self, wanted: schemas.LobbyCreateRequest) -> schemas.LobbyCreated:
         """Start its display; its id."""
         command, parent = _runnable(wanted.runner)
         if parent is not None:
@@ -320,9 +341,9 @@ class WolfService:
             raise WolfApiError(refused.status, refused.message) from None
         except StageError as error:
             raise WolfApiError(500, f"the lobby did not start: {error}") from None
-        return lobby.id
+        return schemas.LobbyCreated(lobby_id=lobby.id)
 
-    async def join_lobby(self, wanted: schemas.LobbyJoinRequest) -> None:
+    async def join_lobby(self, wanted: schemas.LobbyJoinRequest) -> schemas.Success:
         """A session sees the lobby from now on."""
         try:
             lobby = self._host.lobbies.find(wanted.lobby_id)
@@ -331,15 +352,17 @@ class WolfService:
             await self._host.lobbies.join(lobby, session, pin)
         except SessionRefusedError as refused:
             raise WolfApiError(refused.status, refused.message) from None
+        return schemas.Success()
 
-    async def leave_lobby(self, wanted: schemas.LobbyLeaveRequest) -> None:
+    async def leave_lobby(self, wanted: schemas.LobbyLeaveRequest) -> schemas.Success:
         """A session sees its own display again."""
         session = self._session(wanted.moonlight_session_id)
         if session.lobby is None or session.lobby.id != wanted.lobby_id:
             raise WolfApiError(404, "the session is not in that lobby")
         await self._host.lobbies.leave(session)
+        return schemas.Success()
 
-    async def stop_lobby(self, wanted: schemas.LobbyStopRequest) -> None:
+    async def stop_lobby(self, wanted: schemas.LobbyStopRequest) -> schemas.Success:
         """End it."""
         try:
             lobby = self._host.lobbies.find(wanted.lobby_id)
@@ -347,6 +370,11 @@ class WolfService:
         except SessionRefusedError as refused:
             raise WolfApiError(refused.status, refused.message) from None
         await self._host.lobbies.stop(lobby)
+        return schemas.Success()
+
+    async def docker(self) -> schemas.Success:
+        """Always refused."""
+        raise WolfApiError(501, "this host runs no containers")
 
     # -- small things -----------------------------------------------------------------------------
 

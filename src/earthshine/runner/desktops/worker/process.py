@@ -11,7 +11,6 @@ import contextlib
 import logging
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +19,17 @@ import msgspec
 from earthshine.runner.desktops import messages as m
 from earthshine.runner.desktops import resize, x11
 from earthshine.runner.desktops.audio import AudioCapture
-from earthshine.runner.desktops.capture import AccessUnit, CaptureError, Tuning, open_capture
+from earthshine.runner.desktops.capture import AccessUnit, CaptureError, Tuning
 from earthshine.runner.desktops.clipboard import Clipboard
 from earthshine.runner.desktops.cursor import cursor_shape
 from earthshine.runner.desktops.keyboard import Keyboard, known_layout, set_layout
+from earthshine.runner.desktops.limits import Codec
 from earthshine.runner.desktops.messages import Box, Message, Pulse, ToWorker, Trouble
 from earthshine.runner.desktops.pointer import Pointer
-from earthshine.runner.desktops.producer import HIGH_WATER, Producer, limited
+from earthshine.runner.desktops.producer import HIGH_WATER
 from earthshine.runner.desktops.repaint import SettleTracker
 from earthshine.runner.desktops.stream import STREAM_SOCKET
+from earthshine.runner.desktops.worker.encodings import MAX_QUEUED, Encoding, Encodings
 from earthshine.runner.desktops.worker.lines import Line, Lines
 from earthshine.runner.desktops.worker.pulses import Pulses
 from earthshine.runner.desktops.worker.screen import ScreenWatch
@@ -40,8 +41,6 @@ DAMAGE_SECONDS: Final = 0.05
 """How long damage may stay unread while nothing is encoded."""
 CATCH_UP_SECONDS: Final = 0.1
 """Between looks at consumers that wait for a key frame."""
-MAX_QUEUED: Final = 90
-"""Encoded frames that may wait for the event loop; then the group of pictures is given up."""
 MAX_STILLS: Final = 8
 log = logging.getLogger(__name__)
 
@@ -58,17 +57,14 @@ class Worker:
         self._pointer = Pointer(self._connection)
         self._clipboard = Clipboard(self._connection, self._copied)
         self._stills = Stills(display)
-        self._tuning = tuning
-        self._capture = open_capture(encoder, tuning)
-        self._producer = Producer(self._start_capture, self._stop_capture, self._ask_key)
+        self._encoder = encoder
+        self._encodings = Encodings(self._make_encoding, tuning)
         self._audio = AudioCapture(self._heard)
         self._lines = Lines(self._joined, self._left, self._obey)
         self._tracker = SettleTracker(*self._screen.size)
         self._layout = known_layout(self._connection)
-        self._dirty: list[Box] = []
         self._shape: m.Cursor | None = None
         self._moved = time.monotonic()
-        self._queued = 0
         self._stills_under_way = 0
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
@@ -109,7 +105,8 @@ class Worker:
                 self._lines.close()
         finally:
             self._loop.remove_reader(descriptor)
-            self._stop_capture()
+            for encoding in self._encodings:
+                encoding.stop()
             self._audio.stop()
             with contextlib.suppress(*x11.connection_errors()):
                 self._keyboard.release_all()
@@ -146,10 +143,17 @@ class Worker:
             self._soil_all()
         self._consumers_changed()
         if not line.paused:
-            self._producer.join(line, time.monotonic())
+            self._join(line)
+
+    def _join(self, line: Line) -> None:
+        encoding = self._encoding(line)
+        if encoding is not None:
+            encoding.producer.join(line, time.monotonic())
 
     def _left(self, line: Line) -> None:
-        self._producer.leave(line)
+        for encoding in self._encodings:
+            encoding.producer.leave(line)
+            encoding.forget(line)
         if line.wants.control and not any(other.wants.control for other in self._lines):
             self._guarded(self._release_all)
         self._consumers_changed()
@@ -162,15 +166,13 @@ class Worker:
     def _consumers_changed(self) -> None:
         """Sound and the drawn pointer are there while somebody wants them."""
         self._audio_wanted.set()
-        watchers = [line.wants for line in self._lines if line.wants.video]
-        drawn = any(not wants.cursor for wants in watchers)
-        refine = any(not wants.repaint for wants in watchers)
-        was_drawn = self._tuning.pointer_drawn
-        if (drawn, refine) != (was_drawn, self._tuning.refine):
-            self._tune(replace(self._tuning, pointer_drawn=drawn, refine=refine))
-        if drawn != was_drawn:
-            for line in self._lines:
-                self._tell_size(line)
+        for encoding in self._encodings:
+            lines = [line for line in self._lines if line.wants.codec == encoding.codec]
+            watchers = [line.wants for line in lines if line.wants.video]
+            encoding.refine(any(not wants.repaint for wants in watchers))
+            if encoding.draw_pointer(any(not wants.cursor for wants in watchers)):
+                for line in lines:
+                    self._tell_size(line)
 
     async def _sound(self) -> None:
         """Start and stop what is heard, off the loop: the sound server may take its time."""
@@ -184,13 +186,18 @@ class Worker:
 
     def _tell_size(self, line: Line) -> None:
         width, height = self._screen.size
+        encoding = self._encoding(line)
+        if encoding is None:
+            line.tell(m.Screen(width=width, height=height))
+            return
         line.tell(
             m.Screen(
                 width=width,
                 height=height,
-                pointer_drawn=self._tuning.pointer_drawn,
-                encoder=self._capture.name,
+                pointer_drawn=encoding.tuning.pointer_drawn,
+                encoder=encoding.capture.name,
                 layout=self._layout,
+                invalidates=encoding.capture.invalidates,
             )
         )
 
@@ -201,43 +208,42 @@ class Worker:
 
     # --- pictures --------------------------------------------------------------------------------
 
-    def _start_capture(self) -> None:
-        self._dirty = []
-        try:
-            self._capture.start(*resize.bounded(*self._screen.size), self._encoded)
-        except CaptureError as error:
+    def _make_encoding(self, codec: Codec, tuning: Tuning) -> Encoding:
+        def failed(error: CaptureError) -> None:
             self._note(error.detail)
             for line in self._lines:
-                line.tell(Trouble(code="capture", detail=error.detail, remedy=error.remedy))
+                if line.wants.codec == codec:
+                    line.tell(Trouble(code="capture", detail=error.detail, remedy=error.remedy))
 
-    def _stop_capture(self) -> None:
-        self._capture.stop()
+        return Encoding(
+            codec, self._encoder, tuning, lambda: self._screen.size, self._encoded, failed
+        )
 
-    def _ask_key(self) -> None:
-        self._capture.request_key_frame()
+    def _encoding(self, line: Line) -> Encoding | None:
+        """What the line asked for; None, and it is told, where that cannot be."""
+        try:
+            return self._encodings.of(line.wants.codec)
+        except CaptureError as error:
+            line.tell(Trouble(code="capture", detail=error.detail, remedy=error.remedy))
+            return None
 
-    def _tune(self, tuning: Tuning) -> None:
-        self._tuning = tuning
-        self._capture.tune(tuning)
-
-    def _encoded(self, unit: AccessUnit) -> None:
+    def _encoded(self, encoding: Encoding, unit: AccessUnit) -> None:
         """On the library's thread."""
-        self._queued += 1
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._guarded, self._offer, unit)
+            self._loop.call_soon_threadsafe(self._guarded, self._offer, encoding, unit)
 
-    def _offer(self, unit: AccessUnit) -> None:
-        self._queued -= 1
-        if not self._producer.running:
+    def _offer(self, encoding: Encoding, unit: AccessUnit) -> None:
+        encoding.queued -= 1
+        producer = encoding.producer
+        if not producer.running:
             return
-        if self._queued > MAX_QUEUED and not unit.key:
-            self._producer.restart()
+        if encoding.queued > MAX_QUEUED and not unit.key:
+            producer.restart()
             return
         # Everything drawn before this picture was captured is known once the server has answered.
         self._take_damage()
-        dirty, self._dirty = self._dirty, []
-        self._producer.offer(unit, dirty, time.monotonic())
-        if self._producer.anybody_waits:
+        producer.offer(unit, encoding.take_dirty(), time.monotonic())
+        if producer.anybody_waits:
             self._work.set()
 
     def _damage_reported(self) -> None:
@@ -252,24 +258,27 @@ class Worker:
         self._moved = now
         self._tracker.soil(places, now)
         self._soiled.set()
-        self._dirty = limited([*self._dirty, *((p.x, p.y, p.width, p.height) for p in places)])
+        boxes: list[Box] = [(p.x, p.y, p.width, p.height) for p in places]
+        for encoding in self._encodings:
+            encoding.soil(boxes)
         self._work.set()
 
     async def _look(self) -> None:
         """Damage that no picture told of, and consumers that wait for a key frame."""
         while True:
             await asyncio.sleep(
-                CATCH_UP_SECONDS if self._producer.anybody_waits else DAMAGE_SECONDS
+                CATCH_UP_SECONDS if self._encodings.anybody_waits else DAMAGE_SECONDS
             )
             if not len(self._lines):
                 self._work.clear()
                 await self._work.wait()
                 continue
-            if self._producer.anybody_waits:
-                self._producer.look(time.monotonic())
+            for encoding in self._encodings:
+                if encoding.producer.anybody_waits:
+                    encoding.producer.look(time.monotonic())
             if self._screen.damaged:
                 self._guarded(self._take_damage)
-            elif not self._producer.anybody_waits:
+            elif not self._encodings.anybody_waits:
                 self._work.clear()
                 await self._work.wait()
 
@@ -329,12 +338,8 @@ class Worker:
         self._soil_all()
         for line in self._lines:
             self._tell_size(line)
-        self._producer.restart()
-        if self._producer.running:
-            try:
-                self._capture.resize(*resize.bounded(width, height))
-            except CaptureError as error:
-                self._note(error.detail)
+        for encoding in self._encodings:
+            encoding.resize()
 
     def _pointer_changed(self) -> None:
         self._shape = None
@@ -386,31 +391,10 @@ class Worker:
         match message:
             case m.Watch():
                 self._want(line, message)
-            case m.Pause():
-                line.paused = True
-                self._producer.leave(line)
-            case m.Continue() if line.paused:
-                line.paused = False
-                self._soil_all()
-                self._producer.join(line, time.monotonic())
-            case m.KeyFrame():
-                line.wants_key = True
-                self._producer.want_key(time.monotonic())
-                self._work.set()
-            case m.Invalidate():
-                self._capture.invalidate_reference(message.frame_id)
-            case m.Tune():
-                self._tune(
-                    replace(
-                        self._tuning,
-                        preset=message.preset or self._tuning.preset,
-                        frames_per_second=message.frames_per_second
-                        or self._tuning.frames_per_second,
-                        bitrate_kbps=self._tuning.bitrate_kbps
-                        if message.bitrate_kbps is None
-                        else message.bitrate_kbps,
-                    )
-                )
+            case m.Pause() | m.Continue() | m.KeyFrame() | m.Invalidate() | m.Tune():
+                encoding = self._encoding(line)
+                if encoding is not None:
+                    self._steer(line, encoding, message)
             case m.Resize():
                 self._resize(line, message)
             case m.Layout():
@@ -418,9 +402,29 @@ class Worker:
             case m.TakeStill():
                 self._begin_still(line, message)
 
+    def _steer(self, line: Line, encoding: Encoding, message: ToWorker) -> None:
+        match message:
+            case m.Pause():
+                line.paused = True
+                encoding.producer.leave(line)
+            case m.Continue() if line.paused:
+                line.paused = False
+                self._soil_all()
+                encoding.producer.join(line, time.monotonic())
+            case m.KeyFrame():
+                line.wants_key = True
+                encoding.producer.want_key(time.monotonic())
+                self._work.set()
+            case m.Invalidate():
+                encoding.capture.invalidate_reference(message.frame_id)
+            case m.Tune():
+                encoding.wish(line, message)
+
     def _want(self, line: Line, wants: m.Watch) -> None:
         before = line.wants
-        line.wants = msgspec.structs.replace(wants, control=before.control, video=before.video)
+        line.wants = msgspec.structs.replace(
+            wants, control=before.control, video=before.video, codec=before.codec
+        )
         if wants.repaint and not before.repaint:
             self._soil_all()
         if wants.cursor and not before.cursor:
@@ -434,18 +438,19 @@ class Worker:
         self._tasks.create_task(work)
 
     def _resize(self, line: Line, message: m.Resize) -> None:
-        running = self._producer.running
-        if running:
-            self._capture.stop()  # it must not grab beyond a smaller screen
+        running = [encoding for encoding in self._encodings if encoding.producer.running]
+        for encoding in running:
+            encoding.stop()  # it must not grab beyond a smaller screen
         try:
             resize.set_size(self._connection, message.width, message.height)
         except DisplayError as error:
             line.tell(Trouble(code="resize", detail=error.detail, remedy=error.remedy))
         before = self._screen.size
         self._screen.drain()
-        if running and self._screen.size == before:
-            self._producer.restart()
-            self._start_capture()
+        if self._screen.size == before:
+            for encoding in running:
+                encoding.producer.restart()
+                encoding.start()
 
     async def _set_layout(self, line: Line, message: m.Layout) -> None:
         try:
@@ -508,12 +513,11 @@ class Worker:
         if self._screen.damaged:
             self._take_damage()
         self._clipboard.expire()
-        problem = self._capture.problem()
-        if problem is not None and self._producer.running:
-            log.error("%s", problem)
-            self._producer.restart()
-            self._stop_capture()
-            self._start_capture()
+        for encoding in self._encodings:
+            problem = encoding.capture.problem()
+            if problem is not None and encoding.producer.running:
+                log.error("%s", problem)
+                encoding.begin_anew()
         viewers, now = len(self._lines), time.monotonic()
         return Pulse(
             viewers=viewers,

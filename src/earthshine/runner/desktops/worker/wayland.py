@@ -130,8 +130,15 @@ class WaylandWorker:
             line.tell(self._copied)
         self._consumers_changed()
         if not line.paused:
-            self._producer.join(line, time.monotonic())
+            self._join(line)
         self._pulses.now()
+
+    def _join(self, line: Line) -> None:
+        if line.wants.codec == "h264":
+            self._producer.join(line, time.monotonic())
+        else:
+            words = "a Wayland display is encoded in H.264 only"
+            line.tell(Trouble(code="capture", detail=words))
 
     def _left(self, line: Line) -> None:
         self._producer.leave(line)
@@ -156,6 +163,7 @@ class WaylandWorker:
                 height=height,
                 pointer_drawn=self._tuning.pointer_drawn,
                 encoder=self._screen.name,
+                invalidates=self._screen.invalidates,
             )
         )
 
@@ -274,7 +282,7 @@ class WaylandWorker:
             case m.Watch():
                 before = line.wants
                 line.wants = msgspec.structs.replace(
-                    message, control=before.control, video=before.video
+                    message, control=before.control, video=before.video, codec=before.codec
                 )
                 self._consumers_changed()
             case m.Pause():
@@ -282,7 +290,7 @@ class WaylandWorker:
                 self._producer.leave(line)
             case m.Continue() if line.paused:
                 line.paused = False
-                self._producer.join(line, now)
+                self._join(line)
             case m.KeyFrame():
                 line.wants_key = True
                 self._producer.want_key(now)

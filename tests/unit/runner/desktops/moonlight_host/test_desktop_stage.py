@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import psutil
 import pytest
 
@@ -24,15 +17,17 @@ from earthshine.protocols.moonlight.input import (
     MousePlaced,
     TextTyped,
 )
+from earthshine.runner.desktops.messages import Video, Watch
 from earthshine.runner.desktops.moonlight_host.apps import HostApp
-from earthshine.runner.desktops.moonlight_host.desktop_stage import KEEP_SECONDS, DesktopProvider
+from earthshine.runner.desktops.moonlight_host.desktop_pictures import KEEP_SECONDS
 from earthshine.runner.desktops.moonlight_host.host import MoonlightHost
-from earthshine.runner.desktops.moonlight_host.settings import HostSettings
+from earthshine.runner.desktops.moonlight_host.lobbies import LobbyRequest
+from earthshine.runner.desktops.moonlight_host.session import SessionRefusedError
+from earthshine.runner.desktops.moonlight_host.stage import StageRequest
 from earthshine.runner.desktops.moonlight_host.states import State
-from earthshine.runner.desktops.settings import DesktopSettings
 from tests.moonlight_guests import Guest
 from tests.unit.runner.desktops import barcode
-from tests.world import free_port
+from tests.unit.runner.desktops.moonlight_host.desktops import CLOCK, Clock, running
 
 pytestmark = pytest.mark.serial
 SHIFT, KEY_H, KEY_I, ENTER = 0x10, 0x48, 0x49, 0x0D  # Windows' codes
@@ -41,52 +36,13 @@ TOO_LATE = 1500
 RESUMED_MS = 300
 
 
-class _DoneError(Exception):
-    """Ends the runner's task group."""
-
-
 @pytest.fixture
-async def host(
-    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[MoonlightHost]:
-    runtime = Path(tempfile.mkdtemp(prefix="earthshine-test-", dir="/tmp"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    line = f"{sys.executable} {barcode.__file__} 20 100000"
+async def host(tmp_path: Path, environment: dict[str, str]) -> AsyncIterator[MoonlightHost]:
     script = f'touch {tmp_path}/reads; read line; echo "$line" > {tmp_path}/typed'
     typed = f"xterm -geometry 80x20+0+0 -e sh -c '{script}'"
-    apps = [HostApp("7", "Clock", line), HostApp("8", "Terminal", typed)]
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            settings = DesktopSettings(width=800, height=600)
-            provider = DesktopProvider(tmp_path, settings, lambda _: None, tasks)
-            await provider.load()
-            base = HostSettings(tmp_path / "host", base_port=free_port())
-            async with MoonlightHost(base, provider, apps) as host:
-                yield host
-            assert list((tmp_path / "moonlight" / "desktops").iterdir()) == []
-            provider.close()
-            raise _DoneError
-    except* _DoneError:
-        pass
-    shutil.rmtree(runtime)
-
-
-class Clock:
-    """Decodes frames as they come and reads the time in them."""
-
-    def __init__(self) -> None:
-        self._decoder: Any = av.CodecContext.create("h264", "r")
-        self.sizes: set[tuple[int, int]] = set()
-
-    def read(self, data: bytes) -> int | None:
-        found = None
-        for image in self._decoder.decode(av.Packet(data)):
-            self.sizes.add((image.width, image.height))
-            plane = image.planes[0]
-            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-            found = barcode.read(luma[: image.height, : image.width])
-        return found
+    apps = [HostApp("7", "Clock", CLOCK), HostApp("8", "Terminal", typed)]
+    async with running(tmp_path, apps) as host:
+        yield host
 
 
 async def test_the_picture_is_the_displays(host, eventually):
@@ -170,3 +126,65 @@ async def test_a_still_picture_keeps_the_stream_alive(host, tmp_path, eventually
     assert quiet < 10
     assert not watching.stream.is_over
     await watching.leave()
+
+
+async def test_browsers_and_gamestream_get_the_same_encoding(host, eventually):
+    """One capture and one encoder: the very bytes are the same."""
+    guest = Guest(host)
+    guest.trust()
+    watching = await guest.watch(await guest.start(7, width=640, height=480), WISHES)
+    browser: list[bytes] = []
+
+    async def watch() -> None:
+        async with guest.session.stage._desktop.stream(Watch(cursor=False)) as stream:
+            async for message in stream:
+                browser.extend([message.data] if isinstance(message, Video) else [])
+
+    task = asyncio.create_task(watch())
+    await eventually(lambda: len(browser) > 20)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    # Clients get access units padded to whole packets.
+    seen = {frame.data.rstrip(b"\0") for frame in watching.frames}
+    same = [unit for unit in browser if unit.rstrip(b"\0") in seen]
+    assert len(same) > 10, "what the browser gets now, the other got as well"
+    await watching.leave()
+
+
+async def test_a_lobby_on_a_real_display(host, eventually):
+    """It shows one display to two clients, and outlives them."""
+    lobby = await host.lobbies.create(
+        LobbyRequest(StageRequest("room", CLOCK, 640, 480, 30), pin=(4, 2))
+    )
+    guests = [Guest(host, number) for number in range(2)]
+    watching = []
+    for guest in guests:
+        guest.trust()
+        host.catalog.add(HostApp("20", "Empty", None))
+        watching.append(await guest.watch(await guest.start(20, width=640, height=480), WISHES))
+        with pytest.raises(SessionRefusedError, match="PIN"):
+            await host.lobbies.join(lobby, guest.session, (4, 3))
+        await host.lobbies.join(lobby, guest.session, (4, 2))
+    for watched in watching:
+        clock = Clock()
+        done = next_key_frame = 1  # the first picture was of the client's own display
+        times: list[int] = []
+        while len(times) < 5:
+            if done == len(watched.frames):
+                await watched.picture()
+            frame = watched.frames[done]
+            done += 1
+            if next_key_frame and not frame.idr:
+                continue
+            next_key_frame = 0
+            shown = clock.read(frame.data)
+            times += [] if shown is None else [shown]
+        assert times == sorted(times)
+    for guest, watched in zip(guests, watching, strict=True):
+        await guest.game.cancel()
+        await watched.leave()
+    assert lobby.members == []
+    assert host.lobbies.all == [lobby]
+    assert lobby.stage._program.returncode is None
+    await host.lobbies.stop(lobby)
+    assert lobby.stage._program.returncode is not None

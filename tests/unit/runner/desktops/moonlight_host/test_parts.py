@@ -22,8 +22,10 @@ from earthshine.protocols.moonlight.input import (
 )
 from earthshine.protocols.moonlight.sdp import Announce
 from earthshine.protocols.moonlight.video import FrameType
+from earthshine.runner.desktops.messages import Video
 from earthshine.runner.desktops.moonlight_host.apps import AppError, Catalog, HostApp
 from earthshine.runner.desktops.moonlight_host.consumers import BitrateVotes
+from earthshine.runner.desktops.moonlight_host.desktop_pictures import ANSWER_UNITS, UnitNumbers
 from earthshine.runner.desktops.moonlight_host.events import MAX_BEHIND, Events
 from earthshine.runner.desktops.moonlight_host.feedback import (
     FrameDemand,
@@ -322,3 +324,67 @@ def test_a_listener_that_does_not_take_events_holds_up_nobody():
     assert len(found) == MAX_BEHIND
     assert found[-1].details == {"number": MAX_BEHIND + 4}
     assert listener.missed == 5
+
+
+# -- frames of a desktop as units -----------------------------------------------------------------
+
+
+def video(frame: int, reference: int | None = None, *, key: bool = False) -> Video:
+    return Video(
+        frame_id=frame,
+        key=key,
+        data=b"x",
+        width=8,
+        height=8,
+        captured=0,
+        encoded=0,
+        reference=reference,
+    )
+
+
+def test_a_unit_that_refers_to_older_ones_answers_a_loss():
+    units = UnitNumbers()
+    first = units.next(video(100, key=True))
+    lost = [units.next(video(frame, frame - 1)) for frame in (101, 102, 103)]
+    assert units.lose(lost[0].number, lost[1].number) == 101
+    assert units.next(video(104, 103)).avoids is None, "it was under way already"
+    assert units.next(video(105, 100)).avoids == (lost[0].number, lost[1].number)
+    assert units.next(video(106, 105)).avoids is None, "answered once"
+    assert first.avoids is None
+
+
+def test_losses_add_up_until_they_are_answered():
+    units = UnitNumbers()
+    for frame in range(5):
+        units.next(video(frame, frame - 1 if frame else None, key=not frame))
+    assert units.lose(4, 4) == 3
+    assert units.lose(2, 2) == 1
+    assert units.next(video(5, 2)).avoids is None, "that one builds on what the second loss hit"
+    assert units.next(video(6, 0)).avoids == (2, 4)
+
+
+def test_a_key_frame_ends_all_losses_and_old_ones_are_not_remembered():
+    units = UnitNumbers()
+    units.next(video(1, key=True))
+    units.next(video(2, 1))
+    assert units.lose(2, 2) == 2
+    assert units.next(video(3, key=True)).avoids is None
+    assert units.next(video(4, 1)).avoids is None
+    assert units.lose(99, 99) is None, "never sent"
+    units.restart()
+    assert units.lose(2, 2) is None, "of a stream that has ended"
+    assert units.next(video(1)).number == 5, "units count on"
+
+
+def test_an_encoder_that_does_not_answer_is_asked_for_a_key_frame():
+    units = UnitNumbers()
+    units.next(video(1, key=True))
+    units.next(video(2))
+    assert not units.overdue()
+    assert units.lose(2, 2) == 2
+    for frame in range(3, 3 + ANSWER_UNITS):
+        assert not units.overdue()
+        assert units.next(video(frame)).avoids is None
+    assert units.overdue()
+    units.next(video(50, key=True))
+    assert not units.overdue()

@@ -177,13 +177,8 @@ class Game:
             await player.guest.game.cancel()
         await self.drop_lobby(self.players[0])
         assert self.provider.stages == [], self.log
-        sessions = self.host.sessions
-        assert sessions.all == []
-        assert not sessions._lookup.by_data, self.log
-        assert not sessions._lookup.by_payload
-        assert not sessions._lookup.by_peer
-        assert not sessions._sessions_of
-        await until(lambda: not sessions._plain and not sessions._wires.plain_ports._taken)
+        assert self.host.sessions.all == []
+        await until(lambda: self.host.stays.idle)
         await until(lambda: not media_threads())
 
 

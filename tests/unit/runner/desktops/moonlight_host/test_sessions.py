@@ -100,6 +100,16 @@ async def test_size_and_bit_rate_follow_announce(guest, provider):
     await watching.leave()
 
 
+async def test_the_rate_follows_announce_when_the_size_stays(guest, provider, eventually):
+    await (await guest.watch()).leave()
+    [stage] = provider.stages
+    assert (stage.resizes, stage._fps) == (0, 30)
+    await eventually(lambda: guest.session.state is State.PAUSED)
+    watching = await guest.watch(await guest.start(), replace(WISHES, fps=15))
+    assert (stage.resizes, stage._fps) == (1, 15)
+    await watching.leave()
+
+
 async def test_leaving_pauses_and_the_producer_stays(guest, provider, eventually):
     watching = await guest.watch()
     [stage] = provider.stages
@@ -393,6 +403,37 @@ async def test_plain_rtsp_has_a_port_per_session_and_gives_it_back(guest, host, 
     assert not started.url.encrypted
     assert started.url.port in range(host.base_port + 22, host.base_port + 38)
     watching = await guest.watch(started)
-    ports = host.sessions._wires.plain_ports
-    await eventually(lambda: not ports._taken)
+    await eventually(lambda: not host.stays._wires.plain_ports.taken)
     await watching.leave()
+
+
+@pytest.mark.parametrize("core_version", [0, 1], ids=["plain", "encrypted"])
+async def test_a_client_comes_over_ipv6(tmp_path, provider, core_version):
+    settings = HostSettings(tmp_path, bind="::1", base_port=free_port())
+    async with MoonlightHost(settings, provider, APPS) as host:
+        guest = Guest(host, address="::1")
+        await guest.pair()
+        guest.game.pinned = host.identity.certificate
+        started = await guest.start(core_version=core_version)
+        assert started.url.host == "::1"
+        watching = await guest.watch(started)
+        assert watching.frames[0].idr
+        info = await guest.game.info()
+        assert info.local_ip == "127.0.0.1", "clients read an IPv4 address there"
+        await watching.leave()
+
+
+async def test_a_host_for_both_address_families_tells_ipv4_clients_an_ipv4_address(
+    tmp_path, provider
+):
+    settings = HostSettings(tmp_path, bind="::", base_port=free_port())
+    async with MoonlightHost(settings, provider, APPS) as host:
+        for address in ("127.0.0.1", "::1"):
+            guest = Guest(host, address=address)
+            guest.trust()
+            started = await guest.start()
+            assert started.url.host == address
+            assert guest.session.address == address
+            watching = await guest.watch(started)
+            await watching.leave()
+            await guest.game.cancel()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -235,9 +235,10 @@ async def test_streaming_without_rtsp(host, wolf, guest, provider):
         "packet_size": 1024,
         "rtp_secret_payload": payload,
     }
-    await wolf._post(
-        "/sessions/start",
-        {"session_id": identifier, "video_session": video, "audio_session": {}},
+    await wolf.start_session(
+        schemas.SessionStartRequest.model_validate(
+            {"session_id": identifier, "video_session": video, "audio_session": {}}
+        )
     )
     assert guest.session.state is State.ANNOUNCED
     assert guest.session.connection.ping_payload == bytes(payload)
@@ -246,14 +247,39 @@ async def test_streaming_without_rtsp(host, wolf, guest, provider):
 
 async def test_settings_of_a_client(host, wolf, guest):
     [client] = await wolf.clients()
-    body = {"client_id": client.client_id, "settings": {"run_uid": 1001}}
-    await wolf._post("/clients/settings", body)
-    body = {"client_id": client.client_id, "app_state_folder": "mine", "settings": {"run_gid": 5}}
-    await wolf._post("/clients/settings", body)
+
+    def change(**wanted: object) -> schemas.ClientSettingsRequest:
+        body = {"client_id": client.client_id, **wanted}
+        return schemas.ClientSettingsRequest.model_validate(body)
+
+    await wolf.change_client(change(settings={"run_uid": 1001}))
+    await wolf.change_client(change(app_state_folder="mine", settings={"run_gid": 5}))
     [client] = await wolf.clients()
     assert (client.app_state_folder, client.settings) == ("mine", {"run_uid": 1001, "run_gid": 5})
     with pytest.raises(WolfError, match="elsewhere"):
-        await wolf._post("/clients/settings", body | {"app_state_folder": "../other"})
+        await wolf.change_client(change(app_state_folder="../other"))
+
+
+async def test_profiles_and_their_icons(host, wolf, guest, tmp_path):
+    picture = tmp_path / "icon.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    process = schemas.ProcessRunner(type="process", run_cmd="xterm")
+    app = schemas.App(title="Shown", id="42", runner=process)
+    await wolf.add_profile(
+        schemas.Profile(id="p", name="Anna", icon_png_path=str(picture), pin=[1, 2], apps=[app])
+    )
+    await wolf.add_profile(schemas.Profile(id="moonlight-profile-id", name="hidden", apps=[app]))
+    [profile] = await wolf.profiles()
+    assert (profile.name, profile.apps[0].title) == ("Anna", "Shown")
+    # The hidden one's apps are what clients see.
+    assert [one.title for one in await guest.game.apps()] == ["Pattern", "Shown"]
+    assert await wolf.icon(str(picture)) == picture.read_bytes()
+    await wolf.remove_profile("p")
+    assert await wolf.profiles() == []
+    with pytest.raises(WolfError, match="no profile"):
+        await wolf.remove_profile("p")
+    with pytest.raises(WolfError, match="nothing here has that icon"):
+        await wolf.icon(str(picture))
 
 
 async def test_icons_are_no_way_to_read_files(wolf, tmp_path, host):
@@ -303,6 +329,7 @@ class FakeWolf:
     def __init__(self) -> None:
         self.requests: list[bytes] = []
         self.answer: bytes = b""
+        self.answer_to: Callable[[bytes], bytes] = lambda _: self.answer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -310,8 +337,9 @@ class FakeWolf:
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
-        self.requests.append(head + await reader.readexactly(length))
-        writer.write(self.answer)
+        request = head + await reader.readexactly(length)
+        self.requests.append(request)
+        writer.write(self.answer_to(request))
         await writer.drain()
         writer.close()
 
@@ -345,6 +373,31 @@ async def test_wolfs_manners(fake):
     server.answer = b"HTTP/1.0 200 OK\r\n\r\n<html>"
     with pytest.raises(WolfError, match="not JSON"):
         await client.clients()
+
+
+async def test_routes_of_an_older_wolf_are_found(fake):
+    server, client = fake
+    today = {b"/pair/pending", b"/pair/client"}
+    sent: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        sent.append(request.split(b" ")[1].removeprefix(b"/api/v1"))
+        if sent[-1] in today:
+            return b"HTTP/1.0 404 Not Found\r\n\r\n"
+        return b'HTTP/1.0 200 OK\r\n\r\n{"success": true, "requests": []}'
+
+    server.answer_to = answer
+    assert await client.pending_pairs() == []
+    await client.pair("0" * 32, "1234")
+    assert sent == [
+        b"/pair/pending", b"/pending-pair-requests", b"/pair/client", b"/pair-client",
+    ]  # fmt: skip
+    # A refusal in words is no missing route.
+    server.answer_to = lambda request: (
+        b'HTTP/1.0 404 Not Found\r\n\r\n{"success": false, "error": "no such attempt"}'
+    )
+    with pytest.raises(WolfError, match="no such attempt"):
+        await client.pair("0" * 32, "1234")
 
 
 async def test_wolfs_events_with_namespaces(fake):
