@@ -1,6 +1,7 @@
 /** The WebSocket to one session's desktop: reconnects by the rules that all connections here share. */
 
 import { Link, type LinkOptions, type Status } from "../feed/link";
+import { desktopVerdictOn } from "./endings";
 import { type FromDesktop, SUBPROTOCOL, ViewerFormatError, decode, encode } from "./messages";
 
 /** Bytes that may wait to be sent; input beyond them is not kept, for it would arrive seconds late. */
@@ -32,6 +33,7 @@ export class DesktopStream {
         ...options,
         target: () => `/api/v1/sessions/${encodeURIComponent(sessionId)}/desktop`,
         protocol: SUBPROTOCOL,
+        verdictOn: desktopVerdictOn,
         ping: () => encode.ping(performance.now() * 1000),
         openSocket: (url, protocol) => {
           const socket = open(url, protocol);

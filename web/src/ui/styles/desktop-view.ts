@@ -51,6 +51,30 @@ export const desktopViewStyles = css`
   canvas.crisp {
     image-rendering: pixelated;
   }
+  /* Other clients draw here, and get nothing else: mouse, fingers and keys are ours. */
+  .place,
+  .place .target,
+  .place .client {
+    position: absolute;
+    inset: 0;
+    overflow: hidden;
+    pointer-events: none;
+  }
+  .place canvas {
+    image-rendering: inherit;
+  }
+  .place.crisp {
+    image-rendering: pixelated;
+  }
+  .place .kept,
+  .place.vnc canvas,
+  .place.rdp canvas {
+    position: absolute;
+    inset: 0;
+    /* noVNC sets a size of its own on the element. */
+    width: 100% !important;
+    height: 100% !important;
+  }
   textarea {
     position: absolute;
     left: 0;
