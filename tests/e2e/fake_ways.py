@@ -1,8 +1,8 @@
 """The fake control plane's part about desktops: small fakes of every way to see one.
 
 A fake viewer stream that sends stills, a fake VNC server, a fake guacd, and a gateway for RDP that
-only ever refuses. They speak their protocols far enough for the clients in the page, show one made-up
-screen and keep what arrives. Real servers are in tests/peers and test_desktop_methods.py.
+only ever refuses. They speak their protocols far enough for the clients in the page, show one
+made-up screen and keep what arrives. Real servers are in tests/peers and test_desktop_methods.py.
 """
 
 from __future__ import annotations
@@ -332,4 +332,3 @@ class FakeWays:
             await websocket.send_bytes(Pdu(failure=failure).encode())
             await asyncio.sleep(0.05)  # a client that is told twice listens to the first
             await websocket.close(1011)
-

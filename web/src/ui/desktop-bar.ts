@@ -148,14 +148,15 @@ export class DesktopBar extends LitElement {
 
   private renderControl() {
     const { control } = this.viewer;
-    const act = (label: string, run: () => void) => html`<button class="outlined" @click=${run}>${label}</button>`;
+    const act = (label: string, run: () => void, short: string = label) =>
+      html`<button class="outlined" aria-label=${label} @click=${run}>${short}<span class="roomy">${label.slice(short.length)}</span></button>`;
     const wish = this.viewer;
     let button: unknown = nothing;
     if (control.mine) button = act("Release", () => wish.wish({ type: "give-control", to: 0 }));
     else if (control.holder && control.mayControl) {
       button = html`${control.me?.asks
         ? html`<span class="roomy">asked</span>`
-        : act("Ask", () => wish.wish({ type: "ask-for-control" }))}${act("Take control", () => wish.wish({ type: "take-control" }))}`;
+        : act("Ask", () => wish.wish({ type: "ask-for-control" }))}${act("Take control", () => wish.wish({ type: "take-control" }), "Take")}`;
     }
     return html`<div class="control ${control.mine ? "mine" : ""}">
       <span class="words ellipsis" role="status">${controlWords(control)}</span>

@@ -13,6 +13,7 @@ import type { DesktopView } from "./desktop-view";
 import "./desktop-view";
 import type { Way } from "./desktop-ways";
 import "./own-client-dialog";
+import type { Tab } from "./own-client-dialog";
 import { base } from "./styles/shared";
 import { notify } from "./toasts";
 
@@ -36,8 +37,12 @@ export class DesktopPanel extends LitElement {
     css`
       :host {
         display: grid;
+        grid-template-rows: minmax(0, 1fr);
         min-width: 0;
         min-height: 0;
+      }
+      es-own-client-dialog {
+        position: absolute;
       }
       [data-way] {
         display: grid;
@@ -96,14 +101,13 @@ export class DesktopPanel extends LitElement {
     this.take();
     if (!fallback) return;
     const from = choosing.label(fallback.from);
-    const to = choosing.label(fallback.to);
     if (fallback.exhausted) {
-      notify({ key: "method", tone: "bad", text: "No way to this desktop works at the moment.", detail: `“${to}” goes on trying. Last, ${from} failed: ${why}` });
+      notify({ key: "method", tone: "bad", text: "No way to this desktop works at the moment.", detail: `Last, “${from}” failed: ${why} “See it by” has the others' reasons.` });
       return;
     }
     notify({
       key: "method",
-      text: `“${from}” did not work: you see the desktop by “${to}” now.`,
+      text: `“${from}” did not work: you see the desktop by “${choosing.label(fallback.to)}” now.`,
       detail: why,
       action: { label: "Go back", run: () => this.choose(fallback.from) },
     });
@@ -127,14 +131,14 @@ export class DesktopPanel extends LitElement {
     }));
   }
 
-  private openOwnClient(): void {
+  private openOwnClient(tab: Tab): void {
     const why = (name: MethodName): string => {
       const method = this.choosing.methods.find((known) => known.name === name);
       return !method || method.available ? "" : (method.detail ?? "Not available.");
     };
     this.renderRoot
       .querySelector("es-own-client-dialog")
-      ?.show({ kind: "session", id: this.sessionId }, this.sessionTitle || "desktop", { rdp: why("rdp"), moonlight: why("moonlight") });
+      ?.show({ kind: "session", id: this.sessionId }, this.sessionTitle || "desktop", { rdp: why("rdp"), moonlight: why("moonlight") }, tab);
   }
 
   override render() {
@@ -144,7 +148,7 @@ export class DesktopPanel extends LitElement {
         data-round=${this.round}
         @failed=${(event: CustomEvent<string>) => void this.fail(current, event.detail)}
         @worked=${() => this.worked(current)}
-        @own-client=${() => this.openOwnClient()}
+        @own-client=${(event: CustomEvent<Tab>) => this.openOwnClient(event.detail)}
       >
         ${this.knows
           ? keyed(

@@ -334,7 +334,7 @@ export class DesktopView extends LitElement {
       video: () => this.viewer?.native?.useVideo(),
       reconnect: () => this.viewer?.reconnect(),
       sound: () => this.viewer?.native?.listen(!this.viewer.native.hears),
-      "own-client": () => this.dispatchEvent(new CustomEvent("own-client", { bubbles: true })),
+      "own-client": () => this.dispatchEvent(new CustomEvent("own-client", { detail: "rdp", bubbles: true })),
     };
     acts[action]?.();
   }

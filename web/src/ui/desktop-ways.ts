@@ -56,9 +56,6 @@ export class DesktopWays extends LitElement {
         gap: 6px;
         font-size: 12.5px;
       }
-      .opener.other {
-        border-color: var(--line);
-      }
       .list {
         position: fixed;
         inset: auto;
@@ -94,7 +91,8 @@ export class DesktopWays extends LitElement {
         font-weight: 450;
       }
       .list button .icon {
-        margin-top: 2px;
+        grid-row: span 2;
+        margin-top: 1px;
         color: var(--accent);
       }
       .list button:focus-visible {
@@ -118,6 +116,12 @@ export class DesktopWays extends LitElement {
       }
       .list button:disabled .what {
         color: var(--text-3);
+      }
+      /* The bar is the container. */
+      @container (max-width: 430px) {
+        .opener .name {
+          display: none;
+        }
       }
       .own {
         margin-top: 5px;
@@ -169,14 +173,14 @@ export class DesktopWays extends LitElement {
       aria-checked=${way.chosen}
       class=${way.failure && !way.obstacle ? "failed" : ""}
       ?disabled=${way.obstacle !== "" && !way.chosen}
-      @click=${() => this.choose(own ? () => this.tell() : way.choose)}
+      @click=${() => this.choose(own ? () => this.tell("moonlight") : way.choose)}
     >
       ${way.chosen ? icon("check") : html`<span></span>`}<span>${way.label}</span><span class="what">${marked(wayWords(way))}</span>
     </button>`;
   }
 
-  private tell(): void {
-    this.dispatchEvent(new CustomEvent("act", { detail: "own-client", bubbles: true, composed: true }));
+  private tell(tab: "rdp" | "moonlight" = "rdp"): void {
+    this.dispatchEvent(new CustomEvent("own-client", { detail: tab, bubbles: true, composed: true }));
   }
 
   override render() {
@@ -184,7 +188,7 @@ export class DesktopWays extends LitElement {
     const failed = this.ways.filter((way) => way.failure && !way.obstacle).map((way) => way.label);
     const title = failed.length > 0 ? `See it by another way. Did not work: ${failed.join(", ")}` : "See it by another way";
     return html`<button class="opener" aria-haspopup="menu" aria-label="See it by" title=${title} @click=${() => this.show()}>
-        ${desktopIcon("ways")}${chosen ? html`<span class="ellipsis">${chosen.label}</span>` : nothing}${icon("chevron-down")}
+        ${desktopIcon("ways")}${chosen ? html`<span class="name">${chosen.label}</span>` : nothing}${icon("chevron-down")}
       </button>
       <div class="list" popover role="menu" aria-label="See it by" @keydown=${this.key}>
         <h2>See it by</h2>

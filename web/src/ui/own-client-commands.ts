@@ -17,7 +17,7 @@ export const programs = [
   {
     name: "xfreerdp",
     words: "It asks for the password. With FreeRDP 3 it may be called xfreerdp3.",
-    command: (to: Place) => `xfreerdp ${quoted(`/v:${placeOf(to)}`)} ${quoted(`/u:${to.user}`)} /cert:tofu /smart-sizing +clipboard`,
+    command: (to: Place) => `xfreerdp ${quoted(`/v:${placeOf(to)}`)} ${quoted(`/u:${to.user}`)} /cert:tofu /smart-sizing`,
   },
   {
     name: "Remmina",

@@ -22,7 +22,7 @@ export interface OwnClients {
   readonly moonlight: string;
 }
 
-type Tab = keyof OwnClients;
+export type Tab = keyof OwnClients;
 
 @customElement("es-own-client-dialog")
 export class OwnClientDialog extends LitElement {
@@ -141,8 +141,9 @@ export class OwnClientDialog extends LitElement {
     `,
   ];
 
-  show(target: RdpTarget, name: string, obstacles: OwnClients): void {
+  show(target: RdpTarget, name: string, obstacles: OwnClients, tab: Tab = "rdp"): void {
     this.target = target;
+    this.tab = tab;
     this.name = name;
     this.obstacles = obstacles;
     this.forget();
@@ -189,7 +190,10 @@ export class OwnClientDialog extends LitElement {
 
   private renderLogin(login: RdpConnection) {
     const until = Date.parse(login.expiresAt);
-    const expired = until <= Date.now();
+    if (until <= Date.now()) {
+      return html`<div class="why">That has expired.</div>
+        <div class="actions">${this.renderAsk("Get another")}</div>`;
+    }
     const program = programs.find(({ name }) => name === this.program) ?? programs[0];
     const command = program.command(login);
     return html`
@@ -200,9 +204,7 @@ export class OwnClientDialog extends LitElement {
         .until=${until}
         note=${login.viewOnly ? "You can watch with it, not steer. It is not shown again." : "It is not shown again."}
       ></es-shown-once>
-      ${expired
-        ? html`<div class="actions">${this.renderAsk("Get another")}</div>`
-        : html`${isOutOfReach(login.address, location.hostname)
+      ${isOutOfReach(login.address, location.hostname)
               ? html`<div class="reach">
                   <p>This address is on the machine that Earthshine runs on. From yours, open a way there first, and leave it open:</p>
                   <es-copy-line text=${tunnelCommand(login, location.hostname)} label="Copy the ssh command"></es-copy-line>
@@ -221,7 +223,7 @@ export class OwnClientDialog extends LitElement {
               <button class="outlined" @click=${() => saveFile(new Blob([login.file], { type: "application/x-rdp" }), this.name, "rdp")}>
                 ${icon("download")}Download .rdp file
               </button>
-            </div>`}
+            </div>
     `;
   }
 
@@ -244,7 +246,7 @@ export class OwnClientDialog extends LitElement {
     return html`${this.obstacles.moonlight ? html`<div class="why">${marked(this.obstacles.moonlight)}</div>` : nothing}
       <p>Moonlight runs on phones, tablets, televisions and computers. A machine that is a Moonlight host gives each app a display of its own.</p>
       <ol>
-        <li>On the runner's machine, in <code class="said">earthshine.toml</code>, then start the runner again:<es-copy-line text="[runner.moonlight] enabled = true" label="Copy the setting"></es-copy-line></li>
+        <li>On the runner's machine, in <code class="said">earthshine.toml</code>, then start the runner again:<es-copy-line text=${"[runner.moonlight]\nenabled = true"} label="Copy the setting"></es-copy-line></li>
         <li>In Moonlight, add the machine by its address. It shows four digits.</li>
         <li>On the runner's machine, let it in with those digits:<es-copy-line text="earthshine moonlight accept 1234" label="Copy the command"></es-copy-line></li>
         <li>Choose an app in Moonlight. It goes on when you leave, and is there when you come back.</li>

@@ -7,7 +7,7 @@ const to = { address: "127.0.0.1", port: 15901, user: "es-3f9c" };
 describe("a client of one's own", () => {
   it("is started without the password", () => {
     expect(programs.map((program) => program.command(to))).toEqual([
-      "xfreerdp /v:127.0.0.1:15901 /u:es-3f9c /cert:tofu /smart-sizing +clipboard",
+      "xfreerdp /v:127.0.0.1:15901 /u:es-3f9c /cert:tofu /smart-sizing",
       "remmina -c rdp://es-3f9c@127.0.0.1:15901",
       "",
     ]);

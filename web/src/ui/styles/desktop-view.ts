@@ -43,7 +43,7 @@ export const desktopViewStyles = css`
     pointer-events: none;
     box-shadow: inset 0 0 0 1px var(--accent);
   }
-  canvas {
+  .sheet > canvas {
     display: block;
     width: 100%;
     height: 100%;
@@ -61,6 +61,7 @@ export const desktopViewStyles = css`
     pointer-events: none;
   }
   .place canvas {
+    display: block;
     image-rendering: inherit;
   }
   .place.crisp {
@@ -123,6 +124,7 @@ export const desktopViewStyles = css`
     display: flex;
     align-items: center;
     gap: 12px;
+    width: max-content;
     max-width: min(520px, calc(100% - 24px));
     padding: 8px 14px;
     border: 1px solid var(--line-strong);
