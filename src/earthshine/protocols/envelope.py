@@ -20,6 +20,7 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
+OfferSeconds = Annotated[float, msgspec.Meta(gt=0, le=900)]
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
 CLOSE_REVOKED: Final = 4003
@@ -158,6 +159,18 @@ class CloseDesktop(Command, tag="close-desktop"):
     """Stop the session's desktop and all that runs in it. The agent goes on."""
 
 
+class LendRfb(Command, tag="lend-rfb"):
+    """Let one RFB client of `by` see the session's desktop; started again where it was stopped.
+
+    `view_only`: the VNC server itself drops what that client types. Done's value is an `RfbLent`.
+    """
+
+    by: str
+    view_only: bool = False
+    seconds: OfferSeconds = 30.0
+    """How long the client has to come."""
+
+
 class Prompt(Command, tag="prompt"):
     """Type a prompt. `command_id` makes a repetition harmless; likewise below."""
 
@@ -218,6 +231,20 @@ class DesktopPlaces(Payload):
     """Speaks the viewer protocol."""
     rfb: str | None = None
     """Speaks RFB 3.8 with VNC authentication."""
+
+
+class RfbLent(Payload):
+    """RFB for one client, who must come in time: the password is good once."""
+
+    destination: str
+    """For a dial. VNC authentication."""
+    password: str
+    refused: str = ""
+    """Why this machine lets the person only watch, whatever the control plane says."""
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"RfbLent(destination={self.destination!r})"
 
 
 # --- control: answers upwards --------------------------------------------------------------------
@@ -299,6 +326,7 @@ ControlPayload = (
     | ListFolders
     | OpenDesktop
     | CloseDesktop
+    | LendRfb
     | Input
     | Resize
     | Attend

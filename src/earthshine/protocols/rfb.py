@@ -421,11 +421,19 @@ class ClientMessages:
     `view_only` may change at any time and counts for every message that is not complete yet. A
     message is passed on whole or not at all. `extended_clipboard` lets the browser speak of
     clipboards beyond Latin-1, for servers known to understand it: to others such a message has
-    another length, and so another end.
+    another length, and so another end. `steering` is asked about the size of each message that
+    steers; what it declines is dropped, except for keys and buttons that are let go.
     """
 
-    def __init__(self, *, view_only: bool, extended_clipboard: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        view_only: bool,
+        extended_clipboard: bool = False,
+        steering: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self.view_only = view_only
+        self._steering = steering
         self._left_out = LEFT_OUT if extended_clipboard else LEFT_OUT | {EXTENDED_CLIPBOARD}
         self._extended_clipboard = extended_clipboard
         self._buffer = _Buffer()
@@ -475,7 +483,11 @@ class ClientMessages:
             self._buffer.take(length - self._skip)
             return b""
         message = self._buffer.take(length)
-        return None if message is None else self._rewritten(kind, message)
+        if message is None:
+            return None
+        if kind not in _WATCHING and not _lets_go(kind, message) and not self._steering(length):
+            return b""
+        return self._rewritten(kind, message)
 
     def _rewritten(self, kind: ClientMessage, message: bytes) -> bytes:
         if kind is ClientMessage.SET_ENCODINGS:
@@ -499,6 +511,13 @@ class ClientMessages:
             return b""
         self._held[key] = up + message[len(up) : 4] + key
         return message
+
+
+def _lets_go(kind: ClientMessage, message: bytes) -> bool:
+    """Whether a message does nothing but release a key or the buttons."""
+    if kind is ClientMessage.QEMU:
+        return message[2:4] == bytes(2)
+    return kind in (ClientMessage.KEY, ClientMessage.POINTER) and message[1] == 0
 
 
 def _length(kind: ClientMessage, head: bytes, *, extended_clipboard: bool) -> int:

@@ -17,11 +17,13 @@ from earthshine.protocols.envelope import (
     Forget,
     Input,
     Interrupt,
+    LendRfb,
     ListFolders,
     OpenDesktop,
     Prompt,
     Refused,
     Resize,
+    RfbLent,
     SessionCondition,
     Start,
     Stop,
@@ -36,7 +38,8 @@ from earthshine.runner.sessions.keeper import SessionKeeper, StartRefusedError
 
 MAX_UNDER_WAY: Final = 256
 """Commands that may be under way at once."""
-Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OpenDesktop | CloseDesktop
+OnDesktop = OpenDesktop | CloseDesktop | LendRfb
+Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OnDesktop
 log = logging.getLogger(__name__)
 
 
@@ -86,7 +89,7 @@ class Commands:
                     self._tell_now(session_id or "", command)
             case Start() | Prompt() | Interrupt() | Stop() | Forget() | ListFolders():
                 self._begin(session_id, command)
-            case OpenDesktop() | CloseDesktop():
+            case OpenDesktop() | CloseDesktop() | LendRfb():
                 self._begin(session_id, command)
             case _:
                 log.warning("a command that is not for a runner: %s", type(command).__name__)
@@ -192,7 +195,7 @@ class Commands:
             await self._keeper.start(session_id, command)
         elif isinstance(command, Forget):
             await self._keeper.forget(session_id)
-        elif isinstance(command, OpenDesktop | CloseDesktop):
+        elif isinstance(command, OnDesktop):
             return await self._on_desktop(session_id, command)
         else:
             if isinstance(command, Prompt):
@@ -203,13 +206,15 @@ class Commands:
         return None
 
     async def _on_desktop(
-        self, session_id: str, command: OpenDesktop | CloseDesktop
-    ) -> DesktopPlaces | None:
+        self, session_id: str, command: OnDesktop
+    ) -> DesktopPlaces | RfbLent | None:
         if self._desktops is None:
             raise CommandRefusedError("no-desktop", "this runner has no desktops")
         if isinstance(command, CloseDesktop):
             await self._desktops.stop(session_id)
             return None
+        if isinstance(command, LendRfb):
+            return await self._desktops.lend_rfb(session_id, command)
         return await self._desktops.open(session_id)
 
     def _tell(

@@ -31,6 +31,7 @@ from earthshine.runner.credentials import (
     credentials,
     identity_store,
 )
+from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import DesktopKeeper
 from earthshine.runner.desktops.offer import DesktopOffer
 from earthshine.runner.desktops.opening import Desktops
@@ -82,14 +83,16 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         redact_secrets=settings.redact_secrets,
         desktops=desktops,
     )
-    viewers = ViewerServer(settings.state_dir, settings.desktop, partial(_typing_refused, policy))
-    shown = Desktops(desktops, viewers)
+    typing_refused = partial(_typing_refused, policy)
+    viewers = ViewerServer(settings.state_dir, settings.desktop, typing_refused)
 
     def offers() -> list[AgentOffer]:
         return policy().offers(catalog.offers())
 
     relay = Relay()
     relay.start()
+    doors = Doors(relay)
+    shown = Desktops(desktops, viewers, doors, typing_refused)
     wrong: BaseExceptionGroup[RunnerConfigurationError] | None = None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -140,6 +143,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
             look = asyncio.Event()
             policy.on_change = look.set
             viewers.begin(tasks)
+            doors.begin(tasks)
             await desktops.load(tasks)
             await keeper.load(tasks)
             background = [
