@@ -37,10 +37,7 @@ export function isOfTheWay(code: EndCode): boolean {
   return ofTheWay.has(code);
 }
 
-/** The server's own words, where it has any, stand in for the general remedy. */
-export function desktopVerdictOn(code: number, reason = ""): Verdict {
-  const guacamole = guacamoleVerdictOn(Number(/^\d{3}$/.exec(reason)?.[0] ?? 0));
-  if (guacamole) return guacamole;
+export function desktopVerdictOn(code: number): Verdict {
   return here[code] ?? verdictOn(code);
 }
 
@@ -63,6 +60,14 @@ export function guacamoleVerdictOn(status: number): Verdict | null {
   const words = guacamole[status];
   if (words) return { then: "retry", why: words.join(" ") };
   return status >= 512 && status < 800 ? { then: "retry", why: `guacd reports a problem (${status})` } : null;
+}
+
+/** Of a Guacamole tunnel: its close reason begins with a status number, and may go on in words. */
+export function tunnelEnding(code: number, reason: string): { verdict: Verdict; words: string } {
+  const [, status, words = ""] = /^(\d{3})(?: (.*))?$/s.exec(reason) ?? [];
+  if (status === undefined) return { verdict: desktopVerdictOn(code), words: reason };
+  const known = words ? null : guacamoleVerdictOn(Number(status));
+  return { verdict: known ?? desktopVerdictOn(code), words };
 }
 
 /** By the HTTP status in an RDCleanPath error; the session's other words are asked for by the caller. */

@@ -4,7 +4,7 @@ import type { ConnectionMethod } from "../api/types";
 import { Backoff } from "../feed/backoff";
 import type { Verdict } from "../feed/close-codes";
 import type { Status } from "../feed/link";
-import { type Command, type Event as Happening, type State, isOpen, step } from "../feed/machine";
+import { type Command, type Event as Happening, type State, step } from "../feed/machine";
 import type { DesktopClient } from "./client";
 import { SharedClipboard } from "./clipboard";
 import type { Control } from "./control";
@@ -58,7 +58,6 @@ export class ForeignViewer extends EventTarget implements DesktopClient {
   private readonly kept = document.createElement("canvas");
   private readonly target = document.createElement("div");
   private readonly off = new AbortController();
-  private watched = false;
 
   constructor(
     private readonly options: ForeignOptions,
@@ -70,7 +69,7 @@ export class ForeignViewer extends EventTarget implements DesktopClient {
     this.target.className = "target";
     options.place.replaceChildren(this.kept, this.target);
     this.presence = new Presence(options.sessionId, options.way.control ?? false, {
-      changed: () => this.present(),
+      changed: () => this.changed(),
       news: (text) => hooks.news(text),
       signedIn: hooks.signedIn,
     });
@@ -169,16 +168,6 @@ export class ForeignViewer extends EventTarget implements DesktopClient {
     return true;
   }
 
-  /** The role, the size or who has control is another. */
-  private present(): void {
-    const watched = !this.control.mayControl;
-    if (watched !== this.watched) {
-      this.watched = watched;
-      if (this.line?.fixedRole && isOpen(this.state)) this.reconnect();
-    }
-    this.changed();
-  }
-
   private happened(event: Happening): void {
     const taken = step(this.state, event);
     if (!taken) return;
@@ -234,8 +223,6 @@ export class ForeignViewer extends EventTarget implements DesktopClient {
     const place = document.createElement("div");
     place.className = "client";
     this.target.replaceChildren(place);
-    const viewOnly = !this.control.mayControl;
-    this.watched = viewOnly;
     const hooks: LineHooks = {
       connected: () => current() && this.happened("greeted"),
       painted: () => current() && this.painted(),
@@ -252,7 +239,7 @@ export class ForeignViewer extends EventTarget implements DesktopClient {
         this.lose(verdict, reason);
       },
     };
-    this.line = open(place, hooks, { path: this.options.path, viewOnly, size });
+    this.line = open(place, hooks, { path: this.options.path, size });
   }
 
   /** The size that the desktop has: asking for another would change it for everybody. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { desktopVerdictOn, guacamoleVerdictOn, isOfTheWay, rdpVerdictOn } from "../../src/desktop/endings";
+import { desktopVerdictOn, guacamoleVerdictOn, isOfTheWay, rdpVerdictOn, tunnelEnding } from "../../src/desktop/endings";
 import { HeldKeys, Mouse, Notches } from "../../src/desktop/lines/buttons";
 import { guacamolePath } from "../../src/desktop/lines/guacamole";
 import { PING_EVERY_MS, SILENCE_MS, guacamoleTunnel, instruction } from "../../src/desktop/lines/guacamole-tunnel";
@@ -11,8 +11,7 @@ import { FakeSocket } from "../feed/fake-socket";
 
 describe("the end of a desktop's connection", () => {
   it("is for another way where a part is missing, and only there", () => {
-    const missing = desktopVerdictOn(4013, "guacd is not there");
-    expect(missing).toMatchObject({ then: "end", code: "part-missing" });
+    expect(desktopVerdictOn(4013)).toMatchObject({ then: "end", code: "part-missing" });
     for (const code of [4009, 4013]) {
       const verdict = desktopVerdictOn(code);
       expect(verdict.then === "end" && isOfTheWay(verdict.code)).toBe(true);
@@ -30,18 +29,20 @@ describe("the end of a desktop's connection", () => {
   it("always has words, and a remedy where trying again cannot help", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1000, max: 4999 }), fc.string(), (code, reason) => {
-        const verdict = desktopVerdictOn(code, reason);
+        const { verdict } = tunnelEnding(code, reason);
         expect(verdict.why).not.toBe("");
         if (verdict.then === "end") expect(verdict.remedy).not.toBe("");
       }),
     );
   });
 
-  it("by Guacamole's statuses, which come as the reason", () => {
-    expect(desktopVerdictOn(1011, "519").why).toContain("could not reach the desktop");
+  it("by Guacamole's statuses, with which a reason begins", () => {
+    expect(tunnelEnding(1011, "519").verdict.why).toContain("could not reach the desktop");
     expect(guacamoleVerdictOn(600)?.why).toContain("600");
     expect(guacamoleVerdictOn(200)).toBeNull();
-    expect(desktopVerdictOn(4011, "not a number").why).toBe("the line to the machine broke");
+    const missing = tunnelEnding(4013, "519 guacd is not there. Install it.");
+    expect(missing).toMatchObject({ verdict: { code: "part-missing" }, words: "guacd is not there. Install it." });
+    expect(tunnelEnding(4011, "it broke")).toMatchObject({ verdict: { why: "the line to the machine broke" }, words: "it broke" });
   });
 
   it("by the HTTP status that a gateway for RDP gives", () => {
@@ -204,7 +205,7 @@ describe("Guacamole's tunnel", () => {
   it("keeps why the server closed it", () => {
     const { seen, hear } = tunnel();
     hear(instruction("", "an-id"));
-    FakeSocket.last.drop(4013, "guacd is not there: install it");
+    FakeSocket.last.drop(4013, "520 guacd is not there: install it");
     expect(seen.lost).toEqual(["end: Something that this way needs is missing. (guacd is not there: install it)"]);
     FakeSocket.last.drop(1006);
     expect(seen.lost).toHaveLength(1);
@@ -224,9 +225,9 @@ describe("Guacamole's tunnel", () => {
   });
 
   it("is asked for with what guacd wants to know", () => {
-    const path = guacamolePath("/api/v1/sessions/s/guac/proxy?join=%24a", { size: { width: 800, height: 600 }, viewOnly: true }, "Europe/Vienna");
+    const path = guacamolePath("/api/v1/sessions/s/guac/proxy?join=%24a", { width: 800, height: 600 }, "Europe/Vienna");
     const { pathname, searchParams } = new URL(path, "http://here");
     expect(pathname).toBe("/api/v1/sessions/s/guac/proxy");
-    expect(Object.fromEntries(searchParams)).toMatchObject({ protocol: "vnc", join: "$a", width: "800", height: "600", timezone: "Europe/Vienna", read_only: "true" });
+    expect(Object.fromEntries(searchParams)).toMatchObject({ protocol: "vnc", join: "$a", width: "800", height: "600", timezone: "Europe/Vienna" });
   });
 });

@@ -3,7 +3,6 @@
 declare module "@novnc/novnc" {
   interface RfbEvents {
     connect: CustomEvent;
-    disconnect: CustomEvent<{ clean: boolean }>;
     securityfailure: CustomEvent<{ status: number; reason?: string }>;
     credentialsrequired: CustomEvent;
     clipboard: CustomEvent<{ text: string }>;

@@ -3,7 +3,7 @@
 import Guacamole from "guacamole-common-js";
 
 import type { Verdict } from "../../feed/close-codes";
-import { desktopVerdictOn } from "../endings";
+import { desktopVerdictOn, tunnelEnding } from "../endings";
 
 /** The gateway echoes pings: without an answer for so long, the line is gone. */
 export const SILENCE_MS = 15_000;
@@ -69,7 +69,10 @@ export function guacamoleTunnel(url: string, hooks: TunnelHooks): Guacamole.Tunn
         end(desktopVerdictOn(4009));
       }
     };
-    opened.onclose = (event) => socket === opened && end(desktopVerdictOn(event.code, event.reason), /^\d+$/.test(event.reason) ? "" : event.reason);
+    opened.onclose = (event) => {
+      const { verdict, words } = tunnelEnding(event.code, event.reason);
+      if (socket === opened) end(verdict, words);
+    };
     pings = setInterval(ping, PING_EVERY_MS);
   };
   return tunnel;

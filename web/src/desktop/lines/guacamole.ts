@@ -14,7 +14,7 @@ const DPI = 96;
 const IMAGES = ["image/png", "image/jpeg", "image/webp"];
 
 /** The query that the tunnel wants. `rest`: what the path carries already. */
-export function guacamolePath(path: string, { size, viewOnly }: Pick<LineOptions, "size" | "viewOnly">, zone = timezone()): string {
+export function guacamolePath(path: string, size: Size, zone = timezone()): string {
   const url = new URL(path, "http://here");
   const { searchParams: query } = url;
   if (!query.has("protocol")) query.set("protocol", "vnc");
@@ -23,7 +23,6 @@ export function guacamolePath(path: string, { size, viewOnly }: Pick<LineOptions
   query.set("dpi", String(DPI));
   if (zone) query.set("timezone", zone);
   for (const type of IMAGES) query.append("image", type);
-  if (viewOnly) query.set("read_only", "true");
   return `${url.pathname}${url.search}`;
 }
 
@@ -32,7 +31,7 @@ function timezone(): string {
 }
 
 export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions): Line {
-  const tunnel = guacamoleTunnel(socketUrl(guacamolePath(options.path, options)), {
+  const tunnel = guacamoleTunnel(socketUrl(guacamolePath(options.path, options.size)), {
     opened: hooks.connected,
     lost: hooks.lost,
   });
@@ -88,8 +87,6 @@ export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions)
   client.connect();
   return {
     surface: null,
-    // guacd holds to what it was told when the connection began.
-    fixedRole: true,
     input: {
       key: (down, keysym, code) => held.key(down, keysym, code),
       text: (typed) => {

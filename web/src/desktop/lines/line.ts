@@ -21,8 +21,6 @@ export interface LineHooks {
 export interface LineOptions {
   /** Path and query of the WebSocket. */
   readonly path: string;
-  /** The person may only watch. The server holds to that by itself. */
-  readonly viewOnly: boolean;
   /** The desktop's size, to be asked for where the protocol has to name one. */
   readonly size: Size;
 }
@@ -31,8 +29,6 @@ export interface Line {
   readonly input: DesktopInput;
   /** One canvas with the whole picture, where there is one. */
   readonly surface: HTMLCanvasElement | null;
-  /** A role that changes takes effect only on a new connection. */
-  readonly fixedRole: boolean;
   fit(shown: Size): void;
   /** Ask the desktop for another size. */
   resize(size: Size): void;

@@ -128,7 +128,6 @@ export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions)
 
   return {
     surface: canvas,
-    fixedRole: false,
     input: {
       key: (down, keysym, code) => keys.key(down, keysym, code),
       text: (typed) => keys.text(typed),

@@ -26,7 +26,7 @@ export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions)
   let refusal = "";
   let connected = false;
   // Before noVNC's own: it takes its canvas away when the socket closes.
-  socket.addEventListener("close", (event) => hooks.lost(desktopVerdictOn(event.code, event.reason), event.reason || refusal), { signal });
+  socket.addEventListener("close", (event) => hooks.lost(desktopVerdictOn(event.code), event.reason || refusal), { signal });
 
   const rfb = new RFB(place, socket);
   rfb.focusOnClick = false;
@@ -46,7 +46,6 @@ export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions)
   rfb.addEventListener("securityfailure", (event) => (refusal = event.detail.reason ?? ""));
   rfb.addEventListener("credentialsrequired", () => hooks.lost(desktopVerdictOn(4009), "The VNC server asked the page for a password."));
   rfb.addEventListener("clipboard", (event) => hooks.copied(event.detail.text));
-  rfb.addEventListener("disconnect", () => hooks.lost(desktopVerdictOn(1006), refusal));
 
   const mouse = new Mouse(size);
   const notches = new Notches();
@@ -57,7 +56,6 @@ export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions)
   const held = new HeldKeys((down, keysym, code) => rfb.sendKey(keysym, code || null, down));
   return {
     surface: canvas,
-    fixedRole: false,
     input: {
       key: (down, keysym, code) => held.key(down, keysym, code),
       text: (typed) => {
