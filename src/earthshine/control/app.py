@@ -24,6 +24,8 @@ from earthshine.control.authorization import Authorization, RunnerPossession, Se
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
 from earthshine.control.desktops.entries import TcpEntries
+from earthshine.control.desktops.rdp import RdpService
+from earthshine.control.desktops.rdp_routes import router as rdp_router
 from earthshine.control.desktops.routes import router as desktops_router
 from earthshine.control.desktops.service import DesktopService
 from earthshine.control.desktops.vnc import VncService
@@ -186,6 +188,16 @@ class ControlPlane:
             self.dialing,
             self.directory,
         )
+        self.rdp = RdpService(
+            self.access,
+            self.directory,
+            self.dialing,
+            self.entries,
+            self.sessions.channel,
+            self.sessions.role,
+            self.typing,
+            self.trail,
+        )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
         )
@@ -236,6 +248,7 @@ class ControlPlane:
     async def _runner_revoked(self, runner: Runner) -> None:
         """What is open ends now: the control connection, dials and streams, previews, sessions."""
         self.preview_book.end_runner(runner.id)
+        self.rdp.end_runner(runner.id)
         await self.endpoint.revoke(runner.id)
         await self.dialing.revoke(runner.id)
         for session_id in await self.storage.unfinished(runner.id):
@@ -319,6 +332,7 @@ class ControlPlane:
                     tasks.create_task(self.journal.run()),
                     tasks.create_task(self.members.run()),
                     tasks.create_task(self.people.run()),
+                    tasks.create_task(self.rdp.run(self.sockets.stream)),
                 ]
                 try:
                     yield
@@ -352,6 +366,7 @@ def api() -> FastAPI:
         previews_router,
         sharing_router,
         desktops_router,
+        rdp_router,
         devices_router,
     ):
         versioned.include_router(router)
@@ -385,6 +400,7 @@ def application(
     state.desktops = plane.desktops
     state.vnc = plane.vnc
     state.guacamole = plane.guacamole
+    state.rdp = plane.rdp
     state.pairings = plane.pairings
     state.devices = plane.devices
     plane.proofs.origins = allowed.origins

@@ -20,7 +20,8 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
-OfferSeconds = Annotated[float, msgspec.Meta(gt=0, le=900)]
+MAX_LEND_SECONDS: Final = 600
+"""How long a one-time password may wait to be used."""
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
 CLOSE_REVOKED: Final = 4003
@@ -159,6 +160,27 @@ class CloseDesktop(Command, tag="close-desktop"):
     """Stop the session's desktop and all that runs in it. The agent goes on."""
 
 
+class LendRdp(Command, tag="lend-rdp"):
+    """Somebody wants to connect by RDP. Done's value is an `RdpLent`.
+
+    To the session's own display; without a session to the machine's own xrdp.
+    """
+
+    by: str
+    view_only: bool = True
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_LEND_SECONDS)] = 60
+    """How long the password is good, once."""
+
+
+class AdjustRdp(Command, tag="adjust-rdp"):
+    """What an offer's holder may do has changed, or they may not connect any more."""
+
+    offer_id: str
+    by: str
+    view_only: bool = True
+    withdrawn: bool = False
+
+
 class LendRfb(Command, tag="lend-rfb"):
     """Let one RFB client of `by` see the session's desktop; started again where it was stopped.
 
@@ -167,7 +189,7 @@ class LendRfb(Command, tag="lend-rfb"):
 
     by: str
     view_only: bool = False
-    seconds: OfferSeconds = 30.0
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=MAX_LEND_SECONDS)] = 30.0
     """How long the client has to come."""
 
 
@@ -231,6 +253,25 @@ class DesktopPlaces(Payload):
     """Speaks the viewer protocol."""
     rfb: str | None = None
     """Speaks RFB 3.8 with VNC authentication."""
+
+
+class RdpLent(Payload):
+    """Where an RDP client is let in, once, and as whom."""
+
+    destination: str
+    """Of a dial."""
+    user: str
+    password: str
+    offer_id: str
+    view_only: bool
+    """As asked for, or because the runner's policy says so."""
+    fingerprint: str = ""
+    """SHA-256 of the certificate that the server shows, in hex."""
+    width: int = 0
+    height: int = 0
+
+    def __repr__(self) -> str:
+        return f"RdpLent({self.destination!r}, {self.offer_id!r})"
 
 
 class RfbLent(Payload):
@@ -326,6 +367,8 @@ ControlPayload = (
     | ListFolders
     | OpenDesktop
     | CloseDesktop
+    | LendRdp
+    | AdjustRdp
     | LendRfb
     | Input
     | Resize

@@ -35,6 +35,7 @@ from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import DesktopKeeper
 from earthshine.runner.desktops.offer import DesktopOffer
 from earthshine.runner.desktops.opening import Desktops
+from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
@@ -92,7 +93,8 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
     relay = Relay()
     relay.start()
     doors = Doors(relay)
-    shown = Desktops(desktops, viewers, doors, typing_refused)
+    rdp = RdpLending(settings.state_dir, settings.desktop, doors)
+    shown = Desktops(desktops, viewers, doors, typing_refused, rdp)
     wrong: BaseExceptionGroup[RunnerConfigurationError] | None = None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -144,6 +146,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
             policy.on_change = look.set
             viewers.begin(tasks)
             doors.begin(tasks)
+            rdp.begin(tasks)
             await desktops.load(tasks)
             await keeper.load(tasks)
             background = [

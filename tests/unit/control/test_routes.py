@@ -19,6 +19,7 @@ from earthshine.control.accounts.tickets import TicketService
 from earthshine.control.accounts.tokens import TokenService
 from earthshine.control.app import RunnerDoor
 from earthshine.control.audit.service import AuditService
+from earthshine.control.desktops.rdp import RdpService
 from earthshine.control.desktops.service import DesktopService
 from earthshine.control.desktops.vnc import VncService
 from earthshine.control.devices.pairing import PairingService
@@ -240,6 +241,7 @@ SERVICES = (
     DesktopService,
     VncService,
     GuacamoleService,
+    RdpService,
     PairingService,
     DeviceService,
     AuditService,

@@ -53,6 +53,10 @@ class Entry:
         """Until nobody is connected and nobody can connect any more."""
         await self._over.wait()
 
+    def release(self) -> None:
+        """Close the port; who has come stays."""
+        self._close_port()
+
     def close(self) -> None:
         """Close the port and end its connections."""
         self._close_port()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,8 @@ from earthshine.protocols.guacamole import NewConnection, RunningConnection, Vie
 
 ENTRY_SECONDS: Final = 20.0
 """How long guacd has to connect to what it was told."""
+LOGIN_SECONDS: Final = 110.0
+"""The same where guacd first asks the person who they are; SSH servers wait two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Target:
     parameters: Mapping[str, str] = field(repr=False)
     only_watch: bool = False
     """Whatever the person's role."""
+    seconds: float = ENTRY_SECONDS
+    abandon: Callable[[], None] = lambda: None
+    """Called at the end, whatever came of it."""
 
 
 Lend = Callable[[Actor, str], Awaitable[Target]]
@@ -94,13 +99,11 @@ class GuacamoleService:
         lend = self.lend.get(wish.protocol)
         if lend is None:
             raise _not_by(wish.protocol)
-        guacd = await self.guacd.connect()
-        try:
-            target = await lend(actor, session_id)
-            async with self._watching.watched(actor, session_id) as watched:
-                return await self._open(session_id, wish, browser, guacd, target, watched)
-        finally:
-            guacd.abort()
+        async with (
+            self._guacd_and(lend, actor, session_id) as (guacd, target),
+            self._watching.watched(actor, session_id) as watched,
+        ):
+            return await self._open(session_id, wish, browser, guacd, target, watched)
 
     @permits(Permission.ADMIN)
     async def show_runner(
@@ -110,27 +113,37 @@ class GuacamoleService:
         self._runners.get(runner_id)
         place = f"runner {runner_id}"
         viewer = _viewer(actor, wish)
-        guacd = await self.guacd.connect()
-        try:
-            if wish.join:
-                joined = RunningConnection(self._running.find(place, wish.join).id)
-                gateway = GuacamoleGateway(guacd, browser, joined, viewer, tunnel_id=_tunnel_id())
-                return await gateway.run()
-            lend = self.lend_on_runner.get(wish.protocol)
-            if lend is None:
-                raise _not_by(wish.protocol)
-            target = await lend(actor, runner_id)
+        if wish.join:
+            joined = RunningConnection(self._running.find(place, wish.join).id)
+            stream = await self.guacd.connect()
+            return await GuacamoleGateway(
+                stream, browser, joined, viewer, tunnel_id=_tunnel_id()
+            ).run()
+        lend = self.lend_on_runner.get(wish.protocol)
+        if lend is None:
+            raise _not_by(wish.protocol)
+        async with self._guacd_and(lend, actor, runner_id) as (guacd, target):
             with self._running.entered(place, wish.protocol, actor) as running:
                 async with self._entry(target, "") as entry:
+                    connection = _connection(wish, target, entry)
                     gateway = GuacamoleGateway(
-                        guacd,
-                        browser,
-                        _connection(wish, target, entry),
-                        viewer,
-                        tunnel_id=_tunnel_id(),
+                        guacd, browser, connection, viewer, tunnel_id=_tunnel_id()
                     )
                     _note(gateway, running)
                     return await _explained(gateway.run(), entry)
+
+    @contextlib.asynccontextmanager
+    async def _guacd_and(
+        self, lend: Lend, actor: Actor, place_id: str
+    ) -> AsyncIterator[tuple[ByteStream, Target]]:
+        """guacd and what it shall show. Whatever is left of both is ended."""
+        guacd = await self.guacd.connect()
+        try:
+            target = await lend(actor, place_id)
+            try:
+                yield guacd, target
+            finally:
+                target.abandon()
         finally:
             guacd.abort()
 
@@ -194,7 +207,7 @@ class GuacamoleService:
     def _entry(
         self, target: Target, session_id: str
     ) -> contextlib.AbstractAsyncContextManager[Entry]:
-        return self._entries.open(target.dial, expires=ENTRY_SECONDS, session_id=session_id)
+        return self._entries.open(target.dial, expires=target.seconds, session_id=session_id)
 
     # --- what guacd is led to --------------------------------------------------------------------
 
@@ -214,18 +227,24 @@ class GuacamoleService:
         """The runner's SSH server, for those who may type; it asks them who they are."""
         await self.access.require(actor, Permission.SESSION_CONTROL, session_id)
         record = (await self._watching.living(session_id)).record
-        return self._ssh(record.runner_id)
+        return await self._ssh(record.runner_id)
 
     async def _lend_runners_ssh(self, actor: Actor, runner_id: str) -> Target:  # noqa: ARG002
-        return self._ssh(runner_id)
+        return await self._ssh(runner_id)
 
-    def _ssh(self, runner_id: str) -> Target:
+    async def _ssh(self, runner_id: str) -> Target:
+        """Dialled now: guacd would find out only after asking for a name and a password.
+
+        The runner's policy says whether it may be reached.
+        """
+        destination = f"127.0.0.1:{self.guacd.ssh_port}"
+        stream = await RunnerStream.dial(self._dialing, runner_id, destination)
+
         async def dial() -> ByteStream:
-            # The runner's policy says whether it may be reached.
-            destination = f"127.0.0.1:{self.guacd.ssh_port}"
-            return await RunnerStream.dial(self._dialing, runner_id, destination)
+            return stream
 
-        return Target(dial, {"enable-sftp": "false", "server-alive-interval": "30"})
+        parameters = {"enable-sftp": "false", "server-alive-interval": "30"}
+        return Target(dial, parameters, seconds=LOGIN_SECONDS, abandon=stream.abort)
 
 
 async def _explained(running: Awaitable[Ending], entry: Entry) -> Ending:

@@ -7,10 +7,18 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from earthshine.protocols.envelope import DesktopPlaces, LendRfb, RfbLent
+from earthshine.protocols.envelope import (
+    AdjustRdp,
+    DesktopPlaces,
+    LendRdp,
+    LendRfb,
+    RdpLent,
+    RfbLent,
+)
 from earthshine.protocols.revdial import UnixDestination
 from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import RETRY, Desktop, DesktopError, DesktopKeeper
+from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.viewers.server import ViewerServer
 
 WAKE_SECONDS: Final = 10.0
@@ -27,9 +35,11 @@ class Desktops:
         viewers: ViewerServer,
         doors: Doors,
         typing_refused: Callable[[str], str] = lambda _: "",
+        rdp: RdpLending | None = None,
     ) -> None:
         """`typing_refused` says why this machine lets nobody of this name type; empty: it does."""
         self._keeper = keeper
+        self._rdp = rdp
         self._viewers = viewers
         self._doors = doors
         self._typing_refused = typing_refused
@@ -70,6 +80,24 @@ class Desktops:
             destination=f"unix:{self._doors.path(door)}", password=offer.password, refused=refused
         )
 
+    async def lend_rdp(self, session_id: str, wish: LendRdp) -> RdpLent:
+        """A password for one RDP connection; the desktop is started where it was stopped.
+
+        Raises DesktopError.
+        """
+        desktop = self._find(session_id)
+        await desktop.wake()
+        return await self._lending().lend(desktop, wish)
+
+    async def adjust_rdp(self, session_id: str, wish: AdjustRdp) -> None:
+        """What an RDP client may do has changed. Raises DesktopError."""
+        await self._lending().adjust(session_id, wish)
+
+    def _lending(self) -> RdpLending:
+        if self._rdp is None:
+            raise DesktopError("rdp-missing", "this runner lends no desktops by RDP")
+        return self._rdp
+
     async def stop(self, session_id: str) -> None:
         """Stop it and all that runs in it. Raises DesktopError."""
         desktop = self._find(session_id)
@@ -90,6 +118,7 @@ class Desktops:
         return (
             self._viewers.serves(path)
             or self._doors.serves(path)
+            or (self._rdp is not None and self._rdp.serves(path))
             or any(d.status.rfb_path == path for d in self._keeper)
         )
 
