@@ -149,7 +149,9 @@ export class DesktopBar extends LitElement {
   private renderControl() {
     const { control } = this.viewer;
     const act = (label: string, run: () => void, short: string = label) =>
-      html`<button class="outlined" aria-label=${label} @click=${run}>${short}<span class="roomy">${label.slice(short.length)}</span></button>`;
+      html`<button class="outlined" aria-label=${label} @click=${run}>
+        <span>${short}<span class="roomy">${label.slice(short.length)}</span></span>
+      </button>`;
     const wish = this.viewer;
     let button: unknown = nothing;
     if (control.mine) button = act("Release", () => wish.wish({ type: "give-control", to: 0 }));

@@ -97,18 +97,20 @@ export class DesktopPanel extends LitElement {
   private async fail(name: MethodName, why: string): Promise<void> {
     await this.load();
     const { choosing } = this;
-    const fallback = choosing.fail(name, why);
+    const method = choosing.methods.find((known) => known.name === name);
+    const reason = method?.available === false ? (method.detail ?? why) : why;
+    const fallback = choosing.fail(name, reason);
     this.take();
     if (!fallback) return;
     const from = choosing.label(fallback.from);
     if (fallback.exhausted) {
-      notify({ key: "method", tone: "bad", text: "No way to this desktop works at the moment.", detail: `Last, “${from}” failed: ${why} “See it by” has the others' reasons.` });
+      notify({ key: "method", tone: "bad", text: "No way to this desktop works at the moment.", detail: `Last, “${from}” failed: ${reason} “See it by” has the others' reasons.` });
       return;
     }
     notify({
       key: "method",
       text: `“${from}” did not work: you see the desktop by “${choosing.label(fallback.to)}” now.`,
-      detail: why,
+      detail: reason,
       action: { label: "Go back", run: () => this.choose(fallback.from) },
     });
   }

@@ -5,10 +5,11 @@
 
 import { Backend, enableCredssp, init } from "@devolutions/iron-remote-desktop-rdp";
 
-import { rdpVerdictOn } from "../endings";
+import { desktopVerdictOn, rdpVerdictOn } from "../endings";
 import type { Size } from "../scaling";
 import { Mouse } from "./buttons";
 import { type Line, type LineHooks, type LineOptions, socketUrl, whenPainted, whenSized } from "./line";
+import { lastClose } from "./noted-socket";
 import { type RdpKey, RdpKeys } from "./rdp-keys";
 
 type Session = Awaited<ReturnType<InstanceType<typeof Backend.SessionBuilder>["connect"]>>;
@@ -16,6 +17,10 @@ type DeviceEvent = ReturnType<typeof Backend.DeviceEvent.keyPressed>;
 
 /** What the page says that it is: the gateway puts the real login in its place. */
 const NOBODY = "earthshine";
+/** Longest wait for the server's reason, once IronRDP has given up. */
+const CLOSE_MS = 1_000;
+/** Close codes of our own begin here. */
+const OWN_CODES = 4_000;
 /** `RotationUnit.Pixel`: types only, there is no such value at run time. */
 const PIXELS = 0;
 /** Ours, and IronRDP's numbers of the same buttons. */
@@ -109,21 +114,28 @@ export function open(place: HTMLElement, hooks: LineHooks, options: LineOptions)
       whenSized(canvas, hooks.sized, signal);
       whenPainted(canvas, hooks.painted, signal);
       const end = await session.run();
-      over(undefined, end.reason());
+      await over(undefined, end.reason());
     } catch (error) {
-      failed(error as Failure);
+      await failed(error as Failure);
     }
   }
 
-  function failed(error: Failure): void {
-    // A module that did not load is asked for again the next time.
-    if (!session && typeof error.kind !== "function") ready = null;
-    over(error.rdcleanpathDetails?.()?.httpStatusCode, kinds[error.kind?.() ?? 0] ?? "");
+  async function failed(error: Failure): Promise<void> {
+    if (typeof error.kind !== "function" && !session) {
+      // A module that did not load is asked for again the next time.
+      ready = null;
+      hooks.lost({ then: "retry", why: "the part of the page for RDP did not load" }, "");
+      return;
+    }
+    await over(error.rdcleanpathDetails?.()?.httpStatusCode, kinds[error.kind?.() ?? 0] ?? "");
   }
 
-  function over(status: number | undefined, words: string): void {
+  async function over(status: number | undefined, words: string): Promise<void> {
+    const close = await lastClose(CLOSE_MS);
     session = null;
-    if (!signal.aborted) hooks.lost(rdpVerdictOn(status, words), "");
+    if (signal.aborted) return;
+    const said = close && close.code >= OWN_CODES ? desktopVerdictOn(close.code) : null;
+    hooks.lost(said ?? rdpVerdictOn(status, words), close?.reason ?? "");
   }
 
   return {
