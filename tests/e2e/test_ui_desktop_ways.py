@@ -55,6 +55,9 @@ def test_seen_and_typed_into(
     for x, y in ((10, 10), (100, 120), (500, 400), (959, 599)):
         wait_until(lambda x=x, y=y: desktop.pixel(x, y) == plane.ways.screen[y, x].tolist())
     desktop.page.screenshot(path=shots / f"way-{way}.png")
+    for x, y in ((300, 380), (30, 20), (900, 590), (80, 60)):  # inside plain areas
+        wanted = plane.ways.screen[y, x].tolist()
+        assert max(abs(a - b) for a, b in zip(desktop.seen(x, y), wanted, strict=True)) < 12
 
     desktop.page.mouse.move(*desktop.spot(200, 100))
     desktop.page.mouse.click(*desktop.spot(600, 300))
@@ -217,6 +220,37 @@ def test_rdp_that_is_refused_makes_room(
     expect(desktop.app.notices.last).to_contain_text("“RDP” did not work")
     desktop.expect_way("Built in")
     assert plane.ways.opened.count("rdp") == 4
+
+
+# --- on a phone ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("label", "way"), [("VNC", "vnc"), ("Guacamole", "guacamole")])
+def test_fingers_and_keys_for_phones(
+    phone: Page,
+    plane: FakeControlPlane,
+    session: FakeSession,
+    wait_until,
+    label: str,
+    way: str,
+) -> None:
+    desktop = opened(phone, plane)
+    desktop.wait_shown()
+    desktop.see_by(label)
+    desktop.wait_shown()
+    phone.touchscreen.tap(*desktop.spot(500, 300))
+    wait_until(lambda: [it[3] for it in plane.ways.mouse][-2:] == [1, 0])
+    assert all(abs(x - 500) < 3 and abs(y - 300) < 3 for _, x, y, _ in plane.ways.mouse)
+    desktop.expect_control("You have control")
+    row = phone.locator("es-desktop-keys")
+    row.get_by_role("button", name="Ctrl").click()
+    row.get_by_role("button", name="Tab").click()
+    wanted = [(way, 1, 0xFFE3), (way, 1, 0xFF09), (way, 0, 0xFF09), (way, 0, 0xFFE3)]
+    wait_until(lambda: len(plane.ways.keys) == 4)
+    assert plane.ways.keys == wanted
+    row.get_by_role("button", name="Keyboard").click()
+    phone.keyboard.insert_text("é")
+    wait_until(lambda: (way, 0, 0xE9) in plane.ways.keys)
 
 
 # --- control -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.conftest import SHOTS
 from tests.e2e.fake_control_plane import CODE, FakeControlPlane
 from tests.e2e.fake_ways import OLA
 from tests.e2e.looks import OVERFLOW
@@ -24,7 +25,7 @@ def _menu(desktop: WaysPage, plane: FakeControlPlane) -> None:
     expect(desktop.way("Guacamole")).to_be_disabled()
 
 
-def _vnc(desktop: WaysPage, plane: FakeControlPlane) -> None:
+def _vnc(desktop: WaysPage) -> None:
     desktop.see_by("VNC")
     desktop.wait_shown()
     expect(desktop.said).to_have_count(0)
@@ -39,7 +40,7 @@ def _guacamole(desktop: WaysPage, plane: FakeControlPlane) -> None:
 
 
 def _ola(desktop: WaysPage, plane: FakeControlPlane) -> None:
-    _vnc(desktop, plane)
+    _vnc(desktop)
     plane.run(plane.ways.give(OLA))
     desktop.expect_control("Ola has control")
 
@@ -65,7 +66,7 @@ def _none(desktop: WaysPage, plane: FakeControlPlane) -> None:
 
 
 def _broken(desktop: WaysPage, plane: FakeControlPlane) -> None:
-    _vnc(desktop, plane)
+    _vnc(desktop)
     plane.ways.broken["vnc"] = (4011, "the line to the runner broke; come again")
     plane.run(plane.ways.close("vnc", 4011))
     expect(desktop.said).to_contain_text("the line to the runner broke")
@@ -101,35 +102,34 @@ def _moonlight(desktop: WaysPage, plane: FakeControlPlane) -> None:
     expect(desktop.page.get_by_role("dialog")).to_contain_text("It shows four digits")
 
 
-STATES: dict[str, Callable[[WaysPage, FakeControlPlane], None]] = {
-    "menu": _menu,
-    "vnc": _vnc,
-    "guacamole": _guacamole,
-    "ola": _ola,
-    "fallback": _fallback,
-    "fallback-menu": _fallback_menu,
-    "none": _none,
-    "broken": _broken,
-    "own-client": _own_client,
-    "login": _login,
-    "expired": _expired,
-    "no-rdp": _no_rdp,
-    "moonlight": _moonlight,
+WALKS: dict[str, tuple[tuple[str, Callable[[WaysPage, FakeControlPlane], None]], ...]] = {
+    "menu": (("menu", _menu),),
+    "vnc": (("ola", _ola), ("broken", _broken)),
+    "guacamole": (("guacamole", _guacamole),),
+    "fallback": (("fallback", _fallback), ("fallback-menu", _fallback_menu), ("none", _none)),
+    "own-client": (("no-rdp", _no_rdp), ("moonlight", _moonlight), ("login", _login)),
+    "expired": (("expired", _expired),),
 }
+LOOKS = ("wide-light", "phone-dark", *(("wide-dark", "phone-light") if SHOTS else ()))
+"""All where somebody wants the pictures: layouts do not depend on colours."""
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("look", LOOKS, indirect=True)
+@pytest.mark.parametrize("walk", WALKS)
 def test_nothing_sticks_out(
-    look: tuple[str, Page], plane: FakeControlPlane, state: str, shots: Path
+    look: tuple[str, Page], plane: FakeControlPlane, walk: str, shots: Path
 ) -> None:
     name, page = look
     plane.append(plane.add_session("s1", title="Fix the limiter", hasDesktop=True), "output", b"$ ")
-    plane.ways.missing |= {"guacamole": NO_GUACD, "rdp": NO_XRDP}
     app = EarthshinePages(page, plane.url)
     app.sign_in(CODE)
     desktop = WaysPage(app)
-    desktop.open("s1")
-    desktop.wait_shown()
-    STATES[state](desktop, plane)
-    page.screenshot(path=shots / f"ways-{state}-{name}.png")
-    assert page.evaluate(OVERFLOW) == []
+    for state, go in WALKS[walk]:
+        plane.ways.missing |= {"guacamole": NO_GUACD, "rdp": NO_XRDP}
+        desktop.open("s1")
+        desktop.wait_shown()
+        go(desktop, plane)
+        page.screenshot(path=shots / f"ways-{state}-{name}.png")
+        assert page.evaluate(OVERFLOW) == [], state
+        page.evaluate("document.activeElement?.blur?.()")
+        plane.ways.broken.clear()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, expect
+import io
+
+import av
+from playwright.sync_api import FloatRect, Locator, expect
 
 from tests.e2e.desktop_page import VIEW, DesktopPage
 from tests.e2e.fake_ways import HEIGHT, WIDTH
@@ -53,6 +56,15 @@ class WaysPage(DesktopPage):
             box["x"] + (x + 0.5) * box["width"] / WIDTH,
             box["y"] + (y + 0.5) * box["height"] / HEIGHT,
         )
+
+    def seen(self, x: int, y: int) -> list[int]:
+        """RGB on the screen, where a pixel of the desktop has to be."""
+        left, top = self.spot(x, y)
+        clip: FloatRect = {"x": int(left), "y": int(top), "width": 1, "height": 1}
+        with av.open(io.BytesIO(self.page.screenshot(clip=clip))) as picture:
+            frame = next(picture.decode(video=0)).to_ndarray(format="rgb24")
+        found: list[int] = frame[0, 0].tolist()
+        return found
 
     def own_client(self) -> Locator:
         """Opens the dialog."""
