@@ -355,6 +355,19 @@ def test_guacamole_shows_the_sessions_desktop_types_and_is_shared(
     wait_for(lambda: not session.world.api("GET", path)["connections"], 10, "the book is empty")
 
 
+def test_guacamole_shows_the_sessions_display_by_rdp_too(
+    session: Session, owner: Person, look: Any, guacd: Guacd
+):
+    if why := desktop_servers.missing("xrdp", "xrdp-sesman"):
+        pytest.skip(why)
+    guacd.start()
+    query = f"protocol=rdp&width={WIDTH}&height={HEIGHT}"
+    viewer = guacamole(look, owner, session, query).shows_a_desktop()
+    viewer.type("typed through RDP")
+    session.wait_typed("typed through RDP")
+    viewer.keep_picture("session-guacamole-rdp")
+
+
 def test_a_guacd_that_is_not_there_has_words(
     session: Session, owner: Person, look: Any, guacd: Guacd
 ):

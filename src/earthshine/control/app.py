@@ -45,6 +45,7 @@ from earthshine.control.errors import DomainError
 from earthshine.control.guacamole.guacd import Guacd
 from earthshine.control.guacamole.routes import router as guacamole_router
 from earthshine.control.guacamole.service import GuacamoleService
+from earthshine.control.guacamole.targets import Targets
 from earthshine.control.origin import KnowsOrigin
 from earthshine.control.origins import AllowedOrigins, OriginGuard, SecurityHeaders
 from earthshine.control.previews.book import PreviewBook
@@ -172,22 +173,11 @@ class ControlPlane:
         ports = desktop or DesktopSettings()
         self.entries = TcpEntries(ports.entry_host, ports.entry_ports, address=ports.entry_address)
         self.watching = Watching(self.sessions.channel, self.sessions.role, self.typing)
+        self.guacd = Guacd(guacd)
         self.desktops = DesktopService(
-            self.access,
-            self.directory,
-            self.dialing,
-            self.watching,
+            self.access, self.directory, self.dialing, self.watching, self.guacd
         )
         self.vnc = VncService(self.access, self.directory, self.dialing, self.watching)
-        self.guacamole = GuacamoleService(
-            self.access,
-            Guacd(guacd),
-            self.entries,
-            self.watching,
-            self.vnc,
-            self.dialing,
-            self.directory,
-        )
         self.rdp = RdpService(
             self.access,
             self.directory,
@@ -197,6 +187,24 @@ class ControlPlane:
             self.sessions.role,
             self.typing,
             self.trail,
+        )
+        self.guacamole = GuacamoleService(
+            self.access,
+            self.guacd,
+            self.entries,
+            self.watching,
+            self.vnc,
+            self.directory,
+            Targets(
+                self.access,
+                self.watching,
+                self.vnc,
+                self.rdp,
+                self.dialing,
+                self.directory,
+                self.trail,
+                (guacd or GuacdSettings()).ssh_port,
+            ),
         )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
