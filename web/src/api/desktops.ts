@@ -1,18 +1,7 @@
 /** Ways into desktops, of the JSON API. */
 
 import { client, outcome } from "./call";
-
-/** A login for an RDP client of one's own; the password works once and is not said again. */
-export interface RdpConnection {
-  readonly address: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
-  /** An .rdp file, without the password. */
-  readonly file: string;
-  readonly expiresAt: string;
-  readonly viewOnly: boolean;
-}
+import type { RdpConnection } from "./types";
 
 /** Where a login leads: a session's desktop, or a whole machine. */
 export interface RdpTarget {
@@ -20,8 +9,8 @@ export interface RdpTarget {
   readonly id: string;
 }
 
+/** The password works once and is not said again. */
 export function rdpConnection({ kind, id }: RdpTarget): Promise<RdpConnection> {
-  const owner = kind === "session" ? "sessions" : "external-agents/runners";
-  const path = `/api/v1/${owner}/${encodeURIComponent(id)}/rdp-connection`;
-  return outcome(client.GET(path as never)) as Promise<RdpConnection>;
+  if (kind === "session") return outcome(client.GET("/api/v1/sessions/{session_id}/rdp-connection", { params: { path: { session_id: id } } }));
+  return outcome(client.GET("/api/v1/external-agents/runners/{runner_id}/rdp-connection", { params: { path: { runner_id: id } } }));
 }

@@ -1,6 +1,6 @@
 /** How RDP clients are started. The password is never part of it: it would be seen in lists of processes. */
 
-import type { RdpConnection } from "../api/desktops";
+import type { RdpConnection } from "../api/types";
 
 type Place = Pick<RdpConnection, "address" | "port" | "user">;
 

@@ -3,8 +3,9 @@
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, query, state } from "lit/decorators.js";
 
-import { type RdpConnection, type RdpTarget, rdpConnection } from "../api/desktops";
+import { type RdpTarget, rdpConnection } from "../api/desktops";
 import { type Problem, asProblem } from "../api/problem";
+import type { RdpConnection } from "../api/types";
 import { Ticks } from "../store/controller";
 import { copy } from "./copy";
 import "./copy-line";
