@@ -42,6 +42,7 @@ from earthshine.control.devices.tokens import TokenBook
 from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
+from earthshine.control.guacamole.application import GuacamoleApplication, guacamole_client
 from earthshine.control.guacamole.guacd import Guacd
 from earthshine.control.guacamole.routes import router as guacamole_router
 from earthshine.control.guacamole.service import GuacamoleService
@@ -65,7 +66,12 @@ from earthshine.control.sessions.journal import Journal
 from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
-from earthshine.control.settings import DesktopSettings, GuacdSettings, OidcSettings
+from earthshine.control.settings import (
+    DesktopSettings,
+    GuacamoleSettings,
+    GuacdSettings,
+    OidcSettings,
+)
 from earthshine.control.sharing.membership import MembershipBook
 from earthshine.control.sharing.routes import router as sharing_router
 from earthshine.control.sharing.service import SharingService
@@ -98,6 +104,7 @@ class ControlPlane:
         oidc: OidcSettings | None = None,
         desktop: DesktopSettings | None = None,
         guacd: GuacdSettings | None = None,
+        guacamole: GuacamoleSettings | None = None,
     ) -> None:
         """`runner_token` None: only paired runners are let in."""
         self.database = database
@@ -205,6 +212,15 @@ class ControlPlane:
                 self.trail,
                 (guacd or GuacdSettings()).ssh_port,
             ),
+        )
+        self.guacamole_application = GuacamoleApplication(
+            self.access,
+            "" if guacamole is None else guacamole.url,
+            None if guacamole is None else guacamole_client(guacamole),
+            self.entries,
+            self.watching,
+            self.vnc,
+            self.trail,
         )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
@@ -343,7 +359,8 @@ class ControlPlane:
                     tasks.create_task(self.rdp.run(self.sockets.stream)),
                 ]
                 try:
-                    yield
+                    async with self.guacamole_application.running():
+                        yield
                 finally:
                     for task in background:
                         task.cancel()
@@ -408,6 +425,7 @@ def application(
     state.desktops = plane.desktops
     state.vnc = plane.vnc
     state.guacamole = plane.guacamole
+    state.guacamole_application = plane.guacamole_application
     state.rdp = plane.rdp
     state.pairings = plane.pairings
     state.devices = plane.devices
