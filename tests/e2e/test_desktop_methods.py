@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -36,6 +37,11 @@ WIDTH, HEIGHT = 1024, 700
 XTERM = (300, 300)
 """A place inside the xterm."""
 SHOWN_SECONDS = 60.0
+LETTERS = f"""() => {{
+  const {{ surface }} = {VIEW}.viewer;
+  return Array.from(surface.getContext('2d').getImageData(64, 140, 400, 100).data);
+}}"""
+"""Pixels of the first lines in the xterm."""
 
 
 @pytest.fixture(scope="module")
@@ -190,5 +196,31 @@ def test_two_ways_at_once_show_one_desktop(
         desktop.expect_control("owner has control")
         type_line(other, typed, "and by vnc")
         keep(other, "two-ways")
+    finally:
+        context.close()
+
+
+def test_rdp_shows_the_same_pixels_as_vnc(
+    desktop: WaysPage, chromium: Browser, world: World, session: str, typed: Path
+) -> None:
+    need("VNC", world, session)
+    need("RDP", world, session)
+    context = chromium.new_context(viewport=WIDE, color_scheme="dark", reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_MS)
+    try:
+        other = opened(context.new_page(), world, session)
+        for shown, name in ((desktop, "vnc"), (other, "rdp")):
+            shown.see_by(name.upper())
+            shown.page.wait_for_function(
+                f"() => {VIEW}?.method?.name === '{name}' && {VIEW}.viewer?.current"
+            )
+        type_line(desktop, typed, "wide and narrow, seen by both")
+
+        def same() -> float:
+            by_vnc, by_rdp = (np.array(it.page.evaluate(LETTERS)) for it in (desktop, other))
+            assert np.ptp(by_vnc) > 100, "there are letters"
+            return float((np.abs(by_vnc - by_rdp).reshape(-1, 4).max(axis=1) < 16).mean())
+
+        wait_for(lambda: same() > 0.995, 10, lambda: f"{same():.4f} of the pixels are the same")
     finally:
         context.close()

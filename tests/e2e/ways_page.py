@@ -61,7 +61,7 @@ class WaysPage(DesktopPage):
         """RGB on the screen, where a pixel of the desktop has to be."""
         left, top = self.spot(x, y)
         clip: FloatRect = {"x": int(left), "y": int(top), "width": 1, "height": 1}
-        with av.open(io.BytesIO(self.page.screenshot(clip=clip))) as picture:
+        with av.open(io.BytesIO(self.page.screenshot(clip=clip)), "r") as picture:
             frame = next(picture.decode(video=0)).to_ndarray(format="rgb24")
         found: list[int] = frame[0, 0].tolist()
         return found
