@@ -6,9 +6,13 @@ import type { Plugin } from "vite";
 
 const names = /^(licen[cs]e|notice)/i;
 
+/** Whose packages come without the text of the licence that they name. */
+const APACHE = /\bApache-2\.0\b/;
+
 interface Manifest {
   readonly version: string;
   readonly license: string;
+  readonly repository?: string | { readonly url?: string };
   readonly dependencies?: Record<string, string>;
 }
 
@@ -35,9 +39,14 @@ export function licences(root: string): Plugin {
     generateBundle() {
       const texts = closure(root).map((name) => {
         const folder = join(root, "node_modules", name);
-        const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
-        const files = readdirSync(folder).filter((file) => names.test(file));
-        return [`${name} ${version} (${license})`, ...files.map((file) => readFileSync(join(folder, file), "utf8").trim())].join("\n\n");
+        const { version, license, repository } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+        const files = readdirSync(folder)
+          .filter((file) => names.test(file))
+          .map((file) => join(folder, file));
+        if (files.length === 0 && APACHE.test(license)) files.push(join(root, "..", "LICENSE"));
+        // MPL-2.0, 3.2: whoever gets the page is told where the source is.
+        const source = (typeof repository === "string" ? repository : repository?.url)?.replace(/^git\+/, "");
+        return [`${name} ${version} (${license})${source ? `\n${source}` : ""}`, ...files.map((file) => readFileSync(file, "utf8").trim())].join("\n\n");
       });
       this.emitFile({ type: "asset", fileName: "licences.txt", source: `${texts.join(`\n\n${"-".repeat(72)}\n\n`)}\n` });
     },

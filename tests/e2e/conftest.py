@@ -83,6 +83,21 @@ def phone(chromium: Browser) -> Iterator[Page]:
     assert errors == []
 
 
+@pytest.fixture(params=["wide-dark", "wide-light", "phone-dark", "phone-light"])
+def look(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[str, Page]]:
+    size, shade = request.param.split("-")
+    context = chromium.new_context(
+        viewport=PHONE if size == "phone" else WIDE,
+        has_touch=size == "phone",
+        is_mobile=size == "phone",
+        color_scheme="dark" if shade == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    yield request.param, context.new_page()
+    context.close()
+
+
 @pytest.fixture
 def app(page: Page, plane: FakeControlPlane) -> EarthshinePages:
     return EarthshinePages(page, plane.url)

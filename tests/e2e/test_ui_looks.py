@@ -1,36 +1,18 @@
 """Every page and dialog about trust, wide and on a phone, dark and light: nothing sticks out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e import scenes
-from tests.e2e.conftest import PATIENCE_MS, PHONE, WIDE
 from tests.e2e.fake_control_plane import CODE, FakeControlPlane
 from tests.e2e.fake_trust import SHARE_CODE
+from tests.e2e.looks import OVERFLOW
 from tests.e2e.pages import EarthshinePages
 
 pytestmark = pytest.mark.browser
-
-OVERFLOW = """() => {
-  const found = [];
-  const look = root => {
-    for (const e of root.querySelectorAll('*')) {
-      if (e.closest('.terminal') || e.closest('.sr-only')) continue;
-      const box = e.getBoundingClientRect();
-      const style = getComputedStyle(e);
-      const hidden = style.visibility === 'hidden' || box.width === 0 || box.height === 0;
-      const scrolls = e.closest('pre, code') !== null;
-      const out = !hidden && !scrolls && box.right > innerWidth + 1;
-      if (out) found.push(e.tagName + '.' + e.className);
-      if (e.shadowRoot) look(e.shadowRoot);
-    }
-  };
-  look(document);
-  return found;
-}"""
 
 
 def _page(path: str) -> Callable[[EarthshinePages], object]:
@@ -115,21 +97,6 @@ PLACES: dict[str, tuple[Callable[[EarthshinePages], object], bool]] = {
     "watching": (_watching, True),
     "settings-trust": (_page("settings"), True),
 }
-
-
-@pytest.fixture(params=["wide-dark", "wide-light", "phone-dark", "phone-light"])
-def look(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[str, Page]]:
-    size, shade = request.param.split("-")
-    context = chromium.new_context(
-        viewport=PHONE if size == "phone" else WIDE,
-        has_touch=size == "phone",
-        is_mobile=size == "phone",
-        color_scheme="dark" if shade == "dark" else "light",
-        reduced_motion="reduce",
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    yield request.param, context.new_page()
-    context.close()
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -8,6 +8,7 @@ export type Session = Schemas["SessionView"];
 export type SessionState = Session["state"];
 export type Runner = Schemas["RunnerView"];
 export type ConnectionMethod = Schemas["ConnectionMethod"];
+export type RdpConnection = Schemas["RdpConnection"];
 export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];

@@ -2,6 +2,7 @@
 
 import { Backoff, watchedPolicy } from "../feed/backoff";
 import { Link, type LinkOptions, type Status } from "../feed/link";
+import { desktopVerdictOn } from "./endings";
 import { type FromDesktop, SUBPROTOCOL, ViewerFormatError, decode, encode } from "./messages";
 
 /** Bytes that may wait to be sent; input beyond them is not kept, for it would arrive seconds late. */
@@ -41,6 +42,7 @@ export class DesktopStream {
         ...options,
         target: () => `/api/v1/sessions/${encodeURIComponent(sessionId)}/desktop`,
         protocol: SUBPROTOCOL,
+        verdictOn: desktopVerdictOn,
         ping: () => encode.ping(performance.now() * 1000),
         openSocket: (url, protocol) => {
           const socket = open(url, protocol);

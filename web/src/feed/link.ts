@@ -45,6 +45,8 @@ export interface LinkOptions {
   readonly backoff?: Backoff;
   readonly pingEveryMs?: number;
   readonly silenceMs?: number;
+  /** What an end means, where it is not as for feeds. */
+  readonly verdictOn?: (code: number, reason: string) => Verdict;
   readonly openSocket?: (url: string, protocol: string) => WebSocket;
 }
 
@@ -151,7 +153,8 @@ export class Link {
       this.socket = socket;
       const current = (): boolean => this.socket === socket;
       socket.onopen = () => current() && this.happened("opened");
-      socket.onclose = (event) => current() && this.lose(verdictOn(event.code));
+      const verdict = this.options.verdictOn ?? verdictOn;
+      socket.onclose = (event) => current() && this.lose(verdict(event.code, event.reason));
       socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
         if (!current()) return;
         this.heardAt = Date.now();

@@ -25,6 +25,7 @@ from earthshine.protocols.rdp import (
     is_connection_request,
     tpkt_length,
 )
+from earthshine.protocols.rdp_pictures import ServerPictures
 
 from .browser import BinaryBrowser, BrowserLeftError
 from .outcome import CLOSE_REFUSED, Ending, GatewayError, Part, close_reason, stage, until_one_ends
@@ -225,8 +226,10 @@ class RdpGateway:
     async def _to_browser(self) -> Ending:
         assert self._server is not None
         try:
+            pictures = ServerPictures()
             while data := await self._server.read():
-                await self._browser.send_bytes(data)
+                if passed := pictures.receive(data):
+                    await self._browser.send_bytes(passed)
         except BrowserLeftError:
             return Ending.BROWSER
         except OSError as error:
