@@ -69,6 +69,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": model,
         "cores": os.cpu_count(),
+        "load_average": [round(load, 1) for load in os.getloadavg()],
         "memory_GB": round(memory / 1e9, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -111,7 +112,8 @@ def main() -> int:
         stem = RESULTS / "-".join(filter(None, (found["date"], options.label)))
         stem.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
         where = found["machine"]
-        header = f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}\n\n"
+        header = f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}, "
+        header += f"load average {where['load_average'][0]} when it began\n\n"
         stem.with_suffix(".txt").write_text(header + text + "\n")
     return 0
 

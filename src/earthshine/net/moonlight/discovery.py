@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
 SERVICE: Final = "_nvstream._tcp.local."
 INSTALL: Final = "install the extra: pip install 'earthshine[discovery]'"
@@ -72,7 +72,7 @@ async def announced(name: str, port: int, bind: str) -> AsyncIterator[None]:
         await zeroconf.async_close()
 
 
-def _addresses(bind: str) -> Sequence[str]:
+def _addresses(bind: str) -> list[str]:
     """What clients may connect to."""
     import ifaddr  # noqa: PLC0415  zeroconf's own
 
