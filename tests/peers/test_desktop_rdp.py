@@ -494,13 +494,15 @@ async def test_ironrdp_comes_back_after_xrdp_was_killed(
 
 async def test_opening_and_closing_leaves_nothing(session: Session, freerdp: Connector) -> None:
     """Processes, sockets of runner and control plane, files: as many after as before."""
-    cycles = 20 if LONG else 2
+    cycles = 20 if LONG else 5
     if not LONG:
-        print("\n2 cycles; 20 with EARTHSHINE_TEST_LONG=1")
+        print("\n5 cycles; 20 with EARTHSHINE_TEST_LONG=1")
 
     async def cycle() -> None:
-        async with freerdp.to(session.rdp()) as client:
+        connection = session.rdp()
+        async with freerdp.to(connection) as client:
             await freerdp.shows_the_desktop(client)
+        await until(lambda: is_closed(connection), "a port whose password was used is closed")
 
     await cycle()
     await until(lambda: len(servers(session.world)) == 1, "one xrdp, which listens")
@@ -512,9 +514,9 @@ async def test_opening_and_closing_leaves_nothing(session: Session, freerdp: Con
     def now() -> list[int]:
         return held(session.world)
 
-    # One more or less may be under way: a database connection, a dial that was made ahead.
+    # Some may be more: a database connection, dials made ahead. Not one for each cycle.
     await until(
-        lambda: all(new <= old + 2 for old, new in zip(before, now(), strict=True)),
+        lambda: all(new < old + cycles for old, new in zip(before, now(), strict=True)),
         lambda: f"descriptors of control plane and runner: {before}, then {now()}",
     )
     print(f"\ndescriptors of control plane and runner before and after: {before}, {now()}")
