@@ -212,6 +212,9 @@ class RdpService:
             "security": "tls",
             # It signs its certificate itself; the reverse dial vouches for where this leads.
             "ignore-cert": "true",
+            # xrdp's VNC module ends the whole connection over a clipboard that is empty.
+            "disable-copy": "true",
+            "disable-paste": "true",
             "disable-audio": "true",
             "enable-drive": "false",
         }
