@@ -42,9 +42,11 @@ from earthshine.control.devices.tokens import TokenBook
 from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
+from earthshine.control.guacamole.application import GuacamoleApplication, guacamole_client
 from earthshine.control.guacamole.guacd import Guacd
 from earthshine.control.guacamole.routes import router as guacamole_router
 from earthshine.control.guacamole.service import GuacamoleService
+from earthshine.control.guacamole.targets import Targets
 from earthshine.control.origin import KnowsOrigin
 from earthshine.control.origins import AllowedOrigins, OriginGuard, SecurityHeaders
 from earthshine.control.previews.book import PreviewBook
@@ -64,7 +66,12 @@ from earthshine.control.sessions.journal import Journal
 from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
-from earthshine.control.settings import DesktopSettings, GuacdSettings, OidcSettings
+from earthshine.control.settings import (
+    DesktopSettings,
+    GuacamoleSettings,
+    GuacdSettings,
+    OidcSettings,
+)
 from earthshine.control.sharing.membership import MembershipBook
 from earthshine.control.sharing.routes import router as sharing_router
 from earthshine.control.sharing.service import SharingService
@@ -97,6 +104,7 @@ class ControlPlane:
         oidc: OidcSettings | None = None,
         desktop: DesktopSettings | None = None,
         guacd: GuacdSettings | None = None,
+        guacamole: GuacamoleSettings | None = None,
     ) -> None:
         """`runner_token` None: only paired runners are let in."""
         self.database = database
@@ -172,22 +180,11 @@ class ControlPlane:
         ports = desktop or DesktopSettings()
         self.entries = TcpEntries(ports.entry_host, ports.entry_ports, address=ports.entry_address)
         self.watching = Watching(self.sessions.channel, self.sessions.role, self.typing)
+        self.guacd = Guacd(guacd)
         self.desktops = DesktopService(
-            self.access,
-            self.directory,
-            self.dialing,
-            self.watching,
+            self.access, self.directory, self.dialing, self.watching, self.guacd
         )
         self.vnc = VncService(self.access, self.directory, self.dialing, self.watching)
-        self.guacamole = GuacamoleService(
-            self.access,
-            Guacd(guacd),
-            self.entries,
-            self.watching,
-            self.vnc,
-            self.dialing,
-            self.directory,
-        )
         self.rdp = RdpService(
             self.access,
             self.directory,
@@ -196,8 +193,28 @@ class ControlPlane:
             self.watching,
             self.trail,
         )
-        self.guacamole.lend["rdp"] = self.rdp.lend_to_guacd
-        self.guacamole.lend_on_runner["rdp"] = self.rdp.lend_machine_to_guacd
+        ssh_port = (guacd or GuacdSettings()).ssh_port
+        targets = Targets(self.access, self.watching, self.vnc, self.dialing, ssh_port)
+        targets.in_session["rdp"] = self.rdp.lend_to_guacd
+        targets.on_runner["rdp"] = self.rdp.lend_machine_to_guacd
+        self.guacamole = GuacamoleService(
+            self.access,
+            self.guacd,
+            self.entries,
+            self.watching,
+            self.vnc,
+            self.directory,
+            targets,
+        )
+        self.guacamole_application = GuacamoleApplication(
+            self.access,
+            "" if guacamole is None else guacamole.url,
+            None if guacamole is None else guacamole_client(guacamole),
+            self.entries,
+            self.watching,
+            self.vnc,
+            self.trail,
+        )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
         )
@@ -335,7 +352,8 @@ class ControlPlane:
                     tasks.create_task(self.rdp.run(self.sockets.stream)),
                 ]
                 try:
-                    yield
+                    async with self.guacamole_application.running():
+                        yield
                 finally:
                     for task in background:
                         task.cancel()
@@ -398,9 +416,10 @@ def application(
     state.runners = plane.runners
     state.sharing = plane.sharing
     state.desktops = plane.desktops
-    state.rdp = plane.rdp
     state.vnc = plane.vnc
     state.guacamole = plane.guacamole
+    state.guacamole_application = plane.guacamole_application
+    state.rdp = plane.rdp
     state.pairings = plane.pairings
     state.devices = plane.devices
     plane.proofs.origins = allowed.origins

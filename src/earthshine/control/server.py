@@ -219,6 +219,7 @@ class Server:
             oidc=settings.oidc,
             desktop=settings.desktop,
             guacd=settings.guacd,
+            guacamole=settings.guacamole,
         )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.

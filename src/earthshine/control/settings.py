@@ -123,6 +123,29 @@ class GuacdSettings(BaseModel):
     """Where runners' own SSH servers listen, on their loopback address."""
 
 
+class GuacamoleSettings(BaseModel):
+    """A Guacamole web application: `[control.guacamole]`, `EARTHSHINE_GUACAMOLE__*`.
+
+    The account needs to create connections and to grant them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    username: str = Field(min_length=1)
+    password: SecretStr
+
+    @field_validator("url")
+    @classmethod
+    def safe_url(cls, url: str) -> str:
+        """The account's password goes there."""
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if not (parts.scheme == "https" or local) or not parts.hostname:
+            raise ValueError("must be an https address")
+        return url
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_PROXIES = 64
 _WAYS_TO_TLS = (
@@ -180,6 +203,8 @@ class ControlSettings(BaseSettings):
     desktop: DesktopSettings = DesktopSettings()
     guacd: GuacdSettings | None = None
     """None: no Guacamole through this server."""
+    guacamole: GuacamoleSettings | None = None
+    """None: there is no Guacamole web application beside this server."""
     runner_token_enabled: bool = True
     """Whether the static token lets runners in; else only paired ones are. `earthshine up` needs it
     for its own runner and leaves it on."""

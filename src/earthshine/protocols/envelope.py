@@ -21,6 +21,7 @@ VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
 OfferSeconds = Annotated[float, msgspec.Meta(gt=0, le=900)]
+"""How long a one-time password may wait to be used."""
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
 CLOSE_REVOKED: Final = 4003

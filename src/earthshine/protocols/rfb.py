@@ -422,9 +422,9 @@ class ClientMessages:
     `view_only` may change at any time and counts for every message that is not complete yet. A
     message is passed on whole or not at all. `extended_clipboard` lets the browser speak of
     clipboards beyond Latin-1, for servers known to understand it: to others such a message has
-    another length, and so another end. `steering` is asked about the size of each message that
-    steers; what it declines is dropped, except for keys and buttons that are let go. With
-    `fixed_size` the client cannot change the desktop's size, and does not hear that it could.
+    another length, and so another end. With `fixed_size` the client cannot change the desktop's
+    size, and does not hear that it could. `steering` is asked about the size of each message that
+    steers; what it declines is dropped, except for keys and buttons that are let go.
     """
 
     def __init__(
@@ -432,8 +432,8 @@ class ClientMessages:
         *,
         view_only: bool,
         extended_clipboard: bool = False,
-        steering: Callable[[int], bool] = lambda _: True,
         fixed_size: bool = False,
+        steering: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.view_only = view_only
         self._steering = steering

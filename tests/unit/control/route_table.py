@@ -124,6 +124,7 @@ EXPECTED = {
     ("WS", S + "/desktop"): VIEW,
     ("WS", S + "/desktop/vnc"): VIEW,
     ("GET", S + "/guac/connections"): VIEW,
+    ("POST", S + "/guac/application"): VIEW,
     ("WS", S + "/guac/proxy"): VIEW,
     ("WS", V + "/external-agents/runners/{runner_id}/guac/proxy"): ADMIN,
     ("DELETE", S + "/desktop"): OWN,
@@ -209,6 +210,7 @@ BODILESS = {
     ("POST", V + "/people/{person_id}/sign-in-code"),
     ("POST", P + "/refuse"),
     ("POST", R + "/revoke"),
+    ("POST", S + "/guac/application"),
     ("POST", "/api/clients/challenge"),
 }
 PLACES = {

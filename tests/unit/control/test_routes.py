@@ -24,6 +24,7 @@ from earthshine.control.desktops.service import DesktopService
 from earthshine.control.desktops.vnc import VncService
 from earthshine.control.devices.pairing import PairingService
 from earthshine.control.devices.service import DeviceService
+from earthshine.control.guacamole.application import GuacamoleApplication
 from earthshine.control.guacamole.service import GuacamoleService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
@@ -240,9 +241,10 @@ SERVICES = (
     PreviewService,
     SharingService,
     DesktopService,
-    RdpService,
     VncService,
     GuacamoleService,
+    GuacamoleApplication,
+    RdpService,
     PairingService,
     DeviceService,
     AuditService,

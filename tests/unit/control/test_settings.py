@@ -162,3 +162,18 @@ def test_every_address_is_none_to_connect_to(monkeypatch):
         ControlSettings()
     monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_ADDRESS", "desks.example")
     assert ControlSettings().desktop.entry_host == "0.0.0.0"
+
+
+def test_guacd_and_guacamole_are_off_until_they_are_set(monkeypatch):
+    assert (ControlSettings().guacd, ControlSettings().guacamole) == (None, None)
+    monkeypatch.setenv("EARTHSHINE_GUACD__HOST", "10.0.0.8")
+    for name, value in {"URL": "https://desks.example/guacamole", "USERNAME": "earthshine"}.items():
+        monkeypatch.setenv(f"EARTHSHINE_GUACAMOLE__{name}", value)
+    monkeypatch.setenv("EARTHSHINE_GUACAMOLE__PASSWORD", "the-password")
+    settings = ControlSettings()
+    assert settings.guacd is not None
+    assert (settings.guacd.host, settings.guacd.port) == ("10.0.0.8", 4822)
+    assert "the-password" not in repr(settings)
+    monkeypatch.setenv("EARTHSHINE_GUACAMOLE__URL", "http://desks.example/guacamole")
+    with pytest.raises(ValidationError, match="https address"):
+        ControlSettings()

@@ -69,6 +69,8 @@ class AuditKind(StrEnum):
     DESKTOP_CONTROLLED = "desktop-controlled"
     RDP_OFFERED = "rdp-offered"
     """Somebody got an RDP login: details `of` (desktop, machine), `view-only`."""
+    GUACAMOLE_OFFERED = "guacamole-offered"
+    """Somebody got a connection in the Guacamole web application: details `view-only`."""
     SESSION_SHARED = "session-shared"
     SHARE_CHANGED = "share-changed"
     SHARE_ENDED = "share-ended"

@@ -26,7 +26,7 @@ from earthshine.control.desktops.schemas import RdpConnection
 from earthshine.control.desktops.watched import Watched, Watching, run_watched
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError, NotAllowedError, RunnerUnavailableError
-from earthshine.control.guacamole.service import Target
+from earthshine.control.guacamole.targets import Target
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.control.sessions.channel import Channel
 from earthshine.net.bridge import ByteStream
@@ -215,6 +215,9 @@ class RdpService:
             "security": "tls",
             # It signs its certificate itself; the reverse dial vouches for where this leads.
             "ignore-cert": "true",
+            # xrdp's VNC module ends the whole connection over a clipboard that is empty.
+            "disable-copy": "true",
+            "disable-paste": "true",
             "disable-audio": "true",
             "enable-drive": "false",
         }

@@ -16,6 +16,10 @@ class ConnectionMethod(View):
     available: bool
     detail: str | None = None
     """Where not available: why, and what to do."""
+    path: str | None = None
+    """Where a page connects to it by WebSocket."""
+    control: bool = False
+    """Whether this person may steer by it, at this moment."""
 
 
 class ConnectionMethods(View):

@@ -6,31 +6,21 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from earthshine.control.access import Access, Actor, Permission, permits
+from earthshine.control.desktops.methods import listed
 from earthshine.control.desktops.reaching import RunnerStream
-from earthshine.control.desktops.schemas import ConnectionMethod, ConnectionMethods, Method
+from earthshine.control.desktops.schemas import ConnectionMethods
 from earthshine.control.desktops.watched import Watching
 from earthshine.control.dialing.service import DialService
-from earthshine.control.errors import RunnerUnavailableError
+from earthshine.control.errors import DomainError, RunnerUnavailableError
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.control.sessions.watching import Watcher
 from earthshine.net.bridge import TransportStream
 from earthshine.protocols.envelope import CloseDesktop, DesktopPlaces, OpenDesktop
-
-_LABELS: Final[dict[Method, str]] = {
-    "native": "Built in",
-    "vnc": "VNC",
-    "rdp": "RDP",
-    "guacamole": "Guacamole",
-    "moonlight": "Moonlight",
-    "webrtc": "WebRTC",
-}
-_CAPABILITY: Final[dict[Method, str]] = {"native": "desktop"}
-"""What the runner has to be capable of; others are not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +33,14 @@ class Opened:
     steered: Callable[[int], None]
 
 
+class GuacdThere(Protocol):
+    """Whether there is a guacd."""
+
+    async def missing(self) -> DomainError | None:
+        """Why not."""
+        ...
+
+
 class DesktopService:
     """Opening, stopping, and by which ways."""
 
@@ -52,26 +50,35 @@ class DesktopService:
         runners: RunnerDirectory,
         dialing: DialService,
         watching: Watching,
+        guacd: GuacdThere,
     ) -> None:
         self.access = access
         self._runners = runners
         self._dialing = dialing
         self._watching = watching
+        self._guacd = guacd
 
     @permits(Permission.SESSION_VIEW)
-    async def methods(self, actor: Actor, session_id: str) -> ConnectionMethods:  # noqa: ARG002
+    async def methods(self, actor: Actor, session_id: str) -> ConnectionMethods:
         """By which ways this session's desktop can be seen, each with a reason where not."""
         record = (await self._watching.channel(session_id)).record
         runner = self._runners.known(record.runner_id)
         if record.is_final:
             missing = "The session has ended."
+        elif record.desktop is None:
+            missing = "The session was started without a desktop. Start one with a desktop."
         elif runner is None or not runner.is_connected:
             missing = "The runner is not connected. Its agents go on working."
         else:
-            missing = None
-        can = runner.capabilities if runner is not None else {}
+            missing = ""
         return ConnectionMethods(
-            methods=[_method(name, label, missing, can) for name, label in _LABELS.items()]
+            methods=listed(
+                session_id,
+                runner.capabilities if runner is not None else {},
+                missing=missing,
+                guacd=await self._guacd.missing(),
+                control=await self._watching.may_control(actor, session_id),
+            )
         )
 
     @permits(Permission.SESSION_VIEW)
@@ -108,18 +115,6 @@ class DesktopService:
 
 _OPEN: Final = OpenDesktop(request_id="")
 _CLOSE: Final = CloseDesktop(request_id="")
-
-
-def _method(
-    name: Method, label: str, missing: str | None, capabilities: dict[str, str]
-) -> ConnectionMethod:
-    needed = _CAPABILITY.get(name)
-    detail = missing
-    if needed is None:
-        detail = "Not built yet."
-    elif detail is None:
-        detail = capabilities.get(needed, "The runner does not say that it can.") or None
-    return ConnectionMethod(name=name, label=label, available=detail is None, detail=detail)
 
 
 def _viewer_id(actor: Actor, session_id: str) -> str:

@@ -67,6 +67,10 @@ class _Token(msgspec.Struct, rename="camel"):
     data_source: str
 
 
+class _Connection(msgspec.Struct):
+    name: str
+
+
 class _Created(msgspec.Struct):
     identifier: str
 
@@ -142,6 +146,21 @@ class GuacamoleClient:
     async def delete(self, identifier: str) -> None:
         """NotFoundError if it does not exist any more."""
         await self._ask("DELETE", _path("connections", identifier), None)
+
+    async def names(self) -> dict[str, str]:
+        """Every connection that the account may see: identifier and name."""
+        kind = dict[str, _Connection]
+        found: dict[str, _Connection] = await self._ask("GET", "connections", kind)
+        return {identifier: one.name for identifier, one in found.items()}
+
+    async def admit(self, username: str, identifier: str) -> None:
+        """Let a user of the web application open a connection; NotFoundError if there is none."""
+        change = {"op": "add", "path": f"/connectionPermissions/{identifier}", "value": "READ"}
+        await self._ask("PATCH", _path("users", username) + "/permissions", None, body=[change])
+
+    async def data_source(self) -> str:
+        """Where connections are kept: a part of their address."""
+        return (await self._signed_in(None)).data_source
 
     async def active(self) -> list[ActiveConnection]:
         """Everybody who is connected through the web application now."""

@@ -30,11 +30,6 @@ class Guacd:
         self._looked = float("-inf")
         self._missing: PartMissingError | None = None
 
-    @property
-    def ssh_port(self) -> int:
-        """Where runners' SSH servers listen."""
-        return (self._settings or GuacdSettings()).ssh_port
-
     async def missing(self) -> PartMissingError | None:
         """Why it cannot be used, as of a moment ago."""
         async with self._looking:

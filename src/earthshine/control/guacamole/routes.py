@@ -17,7 +17,8 @@ from earthshine.control.desktops.closing import (
 )
 from earthshine.control.desktops.sockets import serve_gateway
 from earthshine.control.errors import DomainError
-from earthshine.control.guacamole.schemas import GuacamoleConnections
+from earthshine.control.guacamole.application import GuacamoleApplication
+from earthshine.control.guacamole.schemas import ApplicationConnection, GuacamoleConnections
 from earthshine.control.guacamole.service import GuacamoleService
 from earthshine.control.guacamole.wishes import Wish
 from earthshine.net.desktop_gateways import AsgiBrowser, Ending, GatewayError, Part
@@ -41,6 +42,15 @@ async def list_guacamole_connections(
     """The session's running Guacamole connections, which one may join."""
     service: GuacamoleService = request.app.state.guacamole
     return await service.connections(actor, session_id)
+
+
+@router.post("/sessions/{session_id}/guac/application")
+async def open_in_guacamole_application(
+    request: Request, actor: CurrentActor, session_id: str
+) -> ApplicationConnection:
+    """A connection to the session's desktop in the operator's own Guacamole web application."""
+    service: GuacamoleApplication = request.app.state.guacamole_application
+    return await service.connect(actor, session_id)
 
 
 @router.websocket("/sessions/{session_id}/guac/proxy")

@@ -20,3 +20,13 @@ class GuacamoleConnections(View):
     """All of a session, oldest first."""
 
     connections: list[GuacamoleConnection]
+
+
+class ApplicationConnection(View):
+    """A connection in the operator's Guacamole web application, for one person to open once."""
+
+    url: str
+    """To be opened in a browser that is signed in there."""
+    name: str
+    view_only: bool
+    expires_at: datetime

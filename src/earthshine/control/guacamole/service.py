@@ -8,51 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable
 
 from earthshine.control.access import Access, Actor, Permission, permits
 from earthshine.control.desktops.entries import Entry, TcpEntries
-from earthshine.control.desktops.reaching import RunnerStream
 from earthshine.control.desktops.vnc import VncService
 from earthshine.control.desktops.watched import Watched, Watching, run_watched
-from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import PartMissingError
 from earthshine.control.guacamole.guacd import Guacd
 from earthshine.control.guacamole.running import Running, RunningConnections
 from earthshine.control.guacamole.schemas import GuacamoleConnection, GuacamoleConnections
+from earthshine.control.guacamole.targets import Lend, Target, Targets
 from earthshine.control.guacamole.wishes import Protocol, Wish
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.net.bridge import ByteStream
 from earthshine.net.desktop_gateways import Ending, GatewayError, GuacamoleGateway, TextBrowser
 from earthshine.protocols.guacamole import NewConnection, RunningConnection, Viewer
 
-ENTRY_SECONDS: Final = 20.0
-"""How long guacd has to connect to what it was told."""
-LOGIN_SECONDS: Final = 110.0
-"""The same where guacd first asks the person who they are; SSH servers wait two minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What guacd shall show: how it is reached, and guacd's parameters beside the address."""
-
-    dial: Callable[[], Awaitable[ByteStream]]
-    parameters: Mapping[str, str] = field(repr=False)
-    only_watch: bool = False
-    """Whatever the person's role."""
-    seconds: float = ENTRY_SECONDS
-    abandon: Callable[[], None] = lambda: None
-    """Called at the end, whatever came of it."""
-
-
-Lend = Callable[[Actor, str], Awaitable[Target]]
-"""Gives a target in a session, or on a runner, with a login that is good for one connection."""
-
 
 class GuacamoleService:
-    """Tunnels to guacd. `lend` and `lend_on_runner` say by which protocols."""
+    """Tunnels to guacd."""
 
     def __init__(
         self,
@@ -61,19 +36,17 @@ class GuacamoleService:
         entries: TcpEntries,
         watching: Watching,
         vnc: VncService,
-        dialing: DialService,
         runners: RunnerDirectory,
+        targets: Targets,
     ) -> None:
         self.access = access
         self.guacd = guacd
         self._entries = entries
         self._watching = watching
         self._vnc = vnc
-        self._dialing = dialing
         self._runners = runners
+        self._targets = targets
         self._running = RunningConnections()
-        self.lend: dict[Protocol, Lend] = {"vnc": self._lend_vnc, "ssh": self._lend_ssh}
-        self.lend_on_runner: dict[Protocol, Lend] = {"ssh": self._lend_runners_ssh}
 
     @permits(Permission.SESSION_VIEW)
     async def connections(self, actor: Actor, session_id: str) -> GuacamoleConnections:  # noqa: ARG002
@@ -96,7 +69,7 @@ class GuacamoleService:
         await self._watching.living(session_id)
         if wish.join:
             return await self._join(actor, session_id, wish, browser)
-        lend = self.lend.get(wish.protocol)
+        lend = self._targets.in_session.get(wish.protocol)
         if lend is None:
             raise _not_by(wish.protocol)
         async with (
@@ -119,7 +92,7 @@ class GuacamoleService:
             return await GuacamoleGateway(
                 stream, browser, joined, viewer, tunnel_id=_tunnel_id()
             ).run()
-        lend = self.lend_on_runner.get(wish.protocol)
+        lend = self._targets.on_runner.get(wish.protocol)
         if lend is None:
             raise _not_by(wish.protocol)
         async with self._guacd_and(lend, actor, runner_id) as (guacd, target):
@@ -208,43 +181,6 @@ class GuacamoleService:
         self, target: Target, session_id: str
     ) -> contextlib.AbstractAsyncContextManager[Entry]:
         return self._entries.open(target.dial, expires=target.seconds, session_id=session_id)
-
-    # --- what guacd is led to --------------------------------------------------------------------
-
-    async def _lend_vnc(self, actor: Actor, session_id: str) -> Target:
-        """The session's display."""
-        lent = await self._vnc.lend(actor, session_id)
-        runner_id = (await self._watching.living(session_id)).record.runner_id
-
-        async def dial() -> ByteStream:
-            return await self._vnc.dial(runner_id, lent)
-
-        # guacd's own read-only would outlive a change of role; the tunnel's filter does not.
-        parameters = {"password": lent.password, "color-depth": "24", "cursor": "local"}
-        return Target(dial, parameters, only_watch=bool(lent.refused))
-
-    async def _lend_ssh(self, actor: Actor, session_id: str) -> Target:
-        """The runner's SSH server, for those who may type; it asks them who they are."""
-        await self.access.require(actor, Permission.SESSION_CONTROL, session_id)
-        record = (await self._watching.living(session_id)).record
-        return await self._ssh(record.runner_id)
-
-    async def _lend_runners_ssh(self, actor: Actor, runner_id: str) -> Target:  # noqa: ARG002
-        return await self._ssh(runner_id)
-
-    async def _ssh(self, runner_id: str) -> Target:
-        """Dialled now: guacd would find out only after asking for a name and a password.
-
-        The runner's policy says whether it may be reached.
-        """
-        destination = f"127.0.0.1:{self.guacd.ssh_port}"
-        stream = await RunnerStream.dial(self._dialing, runner_id, destination)
-
-        async def dial() -> ByteStream:
-            return stream
-
-        parameters = {"enable-sftp": "false", "server-alive-interval": "30"}
-        return Target(dial, parameters, seconds=LOGIN_SECONDS, abandon=stream.abort)
 
 
 async def _explained(running: Awaitable[Ending], entry: Entry) -> Ending:

@@ -231,26 +231,46 @@ async def test_strangers_and_no_such_session(here, private, desktops):
             assert await closed(websocket) == 4004
 
 
+async def ways(here, person, session):
+    answer = await person.http.get(f"{S}/{session}/connection-methods")
+    return {method["name"]: method for method in answer.json()["methods"]}
+
+
+DESKTOP = {"width": 640, "height": 480}
+
+
 async def test_by_which_ways(here, runner, session):
-    methods = await here.member.http.get(f"{S}/{session}/connection-methods")
-    found = {method["name"]: method for method in methods.json()["methods"]}
-    assert not found["native"]["available"], "the runner has said nothing of desktops"
-    assert found["moonlight"]["detail"]
+    found = await ways(here, here.member, session)
+    assert "without a desktop" in found["native"]["detail"]
+    bare = await runner.run_session(here.member, desktop=DESKTOP)
+    found = await ways(here, here.member, bare)
+    assert found["native"]["detail"] == "The runner does not say that it can."
     able = await here.runner(
-        "runner0002", capabilities={"desktop": "", "vnc": "Xtigervnc is not installed."}
+        "runner0002",
+        capabilities={"desktop": "", "vnc": "", "rdp": "xrdp is not installed: get it."},
     )
-    session = await able.run_session(here.member)
-    methods = await here.member.http.get(f"{S}/{session}/connection-methods")
-    found = {method["name"]: method for method in methods.json()["methods"]}
+    session = await able.run_session(here.member, desktop=DESKTOP)
+    found = await ways(here, here.member, session)
+    assert list(found) == ["native", "webrtc", "vnc", "rdp", "guacamole", "moonlight"]
     assert found["native"] == {
         "name": "native",
         "label": "Built in",
         "available": True,
         "detail": None,
+        "path": f"{S}/{session}/desktop",
+        "control": True,
     }
-    assert not found["vnc"]["available"]
+    assert found["vnc"]["available"]
+    assert found["vnc"]["path"] == f"{S}/{session}/desktop/vnc"
+    assert found["rdp"]["detail"] == "xrdp is not installed: get it."
+    assert found["guacamole"]["detail"].startswith("No guacd is set up")
+    assert found["webrtc"]["detail"] == "Not built yet."
+    person = here.other.actor.person_id
+    await here.member.http.put(f"{S}/{session}/shares/{person}", json={"role": "viewer"})
+    assert not (await ways(here, here.other, session))["vnc"]["control"]
+    await here.member.http.put(f"{S}/{session}/shares/{person}", json={"role": "controller"})
+    assert (await ways(here, here.other, session))["vnc"]["control"]
     await able.logged(session, exited(2))
-    methods = await here.member.http.get(f"{S}/{session}/connection-methods")
-    assert {m["detail"] for m in methods.json()["methods"] if m["name"] == "native"} == {
-        "The session has ended."
-    }
+    found = await ways(here, here.member, session)
+    assert found["native"]["detail"] == "The session has ended."
+    assert not found["native"]["control"]

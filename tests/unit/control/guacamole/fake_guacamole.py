@@ -23,6 +23,8 @@ class FakeGuacamole:
         self.tokens: set[str] = set()
         self.connections: dict[str, dict[str, Any]] = {}
         self.active: dict[str, dict[str, Any]] = {}
+        self.users: dict[str, set[str]] = {"mia": set(), "otto": set()}
+        """The connections that each may open."""
         self.requests: list[tuple[str, str]] = []
         self.may = True
         self.answer: Response | None = None
@@ -32,7 +34,9 @@ class FakeGuacamole:
         routes = [
             Route("/guacamole/api/tokens", self._sign_in, methods=["POST"]),
             Route("/guacamole/api/tokens/{token}", self._sign_out, methods=["DELETE"]),
+            Route(f"{DATA}/connections", self._names, methods=["GET"]),
             Route(f"{DATA}/connections", self._create, methods=["POST"]),
+            Route(f"{DATA}/users/{{name}}/permissions", self._admit, methods=["PATCH"]),
             Route(one, self._change, methods=["PUT", "DELETE"]),
             Route(f"{DATA}/activeConnections", self._active, methods=["GET", "PATCH"]),
         ]
@@ -69,6 +73,22 @@ class FakeGuacamole:
         if not self.may:
             return problem(403, "PERMISSION_DENIED", "Permission denied.")
         return self.answer
+
+    async def _names(self, request: Request) -> Response:
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        return JSONResponse(self.connections)
+
+    async def _admit(self, request: Request) -> Response:
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        name = request.path_params["name"]
+        if name not in self.users:
+            return problem(404, "NOT_FOUND", f'No such user: "{name}"')
+        for change in await request.json():
+            assert (change["op"], change["value"]) == ("add", "READ")
+            self.users[name].add(change["path"].removeprefix("/connectionPermissions/"))
+        return Response(status_code=204)
 
     async def _create(self, request: Request) -> Response:
         if (refusal := self._refusal(request)) is not None:

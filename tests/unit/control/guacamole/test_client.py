@@ -49,6 +49,16 @@ async def test_a_connection_is_created_changed_and_deleted(client, server):
     assert server.requests.count(("POST", "tokens")) == 1
 
 
+async def test_connections_have_names_and_users_are_let_in(client, server):
+    identifier = await client.create(SPEC)
+    assert await client.names() == {identifier: "Build machine"}
+    await client.admit("mia", identifier)
+    assert server.users["mia"] == {identifier}
+    assert await client.data_source() == "postgresql"
+    with pytest.raises(NotFoundError):
+        await client.admit("nobody", identifier)
+
+
 async def test_who_is_connected_can_be_disconnected(client, server):
     server.active["a1"] = {
         "identifier": "a1",

@@ -132,6 +132,10 @@ const words = {
       return typeof bytes === "number" ? `typed ${bytes.toLocaleString()} ${bytes === 1 ? "byte" : "bytes"}` : "typed";
     },
   },
+  "guacamole-offered": {
+    label: "Opened in Guacamole",
+    say: (r) => `got a Guacamole connection to the desktop${r.details["view-only"] === true ? ", to watch" : ""}`,
+  },
   approved: { label: "Approved", say: () => "answered what the agent asked" },
   "preview-opened": { label: "Preview opened", say: (r) => `opened a preview${detail(r, "port") ? ` of port ${detail(r, "port")}` : ""}` },
   "preview-closed": { label: "Preview closed", say: (r) => `closed a preview${detail(r, "port") ? ` of port ${detail(r, "port")}` : ""}` },
@@ -205,6 +209,7 @@ export const auditGroups: readonly (readonly [string, readonly Kind[]])[] = [
       "interrupted",
       "stopped",
       "typed",
+      "guacamole-offered",
       "approved",
       "preview-opened",
       "preview-closed",
