@@ -315,7 +315,7 @@ async def test_xrdp_is_killed_and_the_next_connection_works(
         for process in servers(session.world):
             process.kill()
         await until(lambda: not client.is_running, "the client notices")
-    assert "xrdp crashed" in log_of(session.world)
+    await until(lambda: "xrdp crashed" in log_of(session.world), "the runner notices")
     async with freerdp.to(session.rdp()) as client:
         await freerdp.shows_the_desktop(client)
 
@@ -472,7 +472,10 @@ async def test_ironrdp_shows_the_desktop_and_types(
     browser = await browse()
     await browser.shows_the_desktop()
     await browser.type("Typed through IronRDP")
-    await until(lambda: "Typed through IronRDP\n" in session.typed, lambda: session.typed)
+    await until(
+        lambda: "Typed through IronRDP\n" in session.typed,
+        lambda: f"{session.typed}\n{log_of(session.world)[-1500:]}",
+    )
     await browser.keep_picture()
     before = log_of(session.world).count("watches from now on")
     share(session, visitor[0], "viewer")
