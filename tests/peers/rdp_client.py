@@ -120,8 +120,11 @@ async def xfreerdp(
     command = ["xfreerdp", str(file), "-decorations", "/sec:tls"]
     # On the command line, because only then xfreerdp logs on by itself; the password is good once.
     command.append(f"/p:{password or connection['password']}")
-    print_ = ":".join(connection["fingerprint"][i : i + 2] for i in range(0, 64, 2))
-    command.append(f"/cert:fingerprint:sha256:{print_}")
+    if known := connection.get("fingerprint"):
+        known = ":".join(known[i : i + 2] for i in range(0, 64, 2))
+        command.append(f"/cert:fingerprint:sha256:{known}")
+    else:
+        command.append("/cert:ignore")
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*prefix, *command],

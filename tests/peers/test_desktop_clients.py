@@ -46,6 +46,19 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING)),
 ]
 SCRIPT = "xterm -geometry 200x80+0+0 -e 'cat > typed' & sleep 1000000"
+TEXT = """() => [...document.querySelectorAll("canvas")].some((canvas) => {
+  if (!canvas.width) return false;
+  const part = document.createElement("canvas");
+  [part.width, part.height] = [200, 40];
+  const context = part.getContext("2d");
+  context.drawImage(canvas, 0, 0);
+  const data = context.getImageData(0, 0, 200, 40).data;
+  let dark = 0;
+  for (let at = 0; at < data.length; at += 4)
+    if (data[at + 3] && data[at] + data[at + 1] + data[at + 2] < 200) dark += 1;
+  return dark > 100 && dark < 4000;
+})"""
+"""Whether there is dark text on a light ground, where the terminal has its first line."""
 FAILED = "AuthFailureException"
 """What TigerVNC logs about a password that is wrong."""
 
@@ -248,8 +261,10 @@ def guacamole(look: Any, person: Person, session: Session, query: str = "protoco
 
 def test_novnc_shows_the_sessions_desktop_and_types(session: Session, owner: Person, look: Any):
     viewer = novnc(look, owner, session).shows_a_desktop()
+    print(f"\nnoVNC: first picture {viewer.page.evaluate('desk.pixels'):.0f} ms after opening")
     viewer.type("typed through noVNC")
     session.wait_typed("typed through noVNC")
+    viewer.page.wait_for_function(TEXT)
     viewer.keep_picture("session-novnc")
     assert b"\x01\x01" in viewer.traffic, "security types: one, None"
     assert "deviceConnections" not in session.vnc_log()
@@ -335,8 +350,10 @@ def test_guacamole_shows_the_sessions_desktop_types_and_is_shared(
     guacd.start()
     viewer = guacamole(look, owner, session, f"protocol=vnc&width={WIDTH}&height={HEIGHT}")
     viewer.shows_a_desktop()
+    print(f"\nGuacamole: first picture {viewer.page.evaluate('desk.pixels'):.0f} ms after opening")
     viewer.type("typed through Guacamole")
     session.wait_typed("typed through Guacamole")
+    viewer.page.wait_for_function(TEXT)
     viewer.keep_picture("session-guacamole")
     path = f"/sessions/{session.session_id}/guac/connections"
     [running] = session.world.api("GET", path)["connections"]
@@ -365,6 +382,7 @@ def test_guacamole_shows_the_sessions_display_by_rdp_too(
     viewer = guacamole(look, owner, session, query).shows_a_desktop()
     viewer.type("typed through RDP")
     session.wait_typed("typed through RDP")
+    viewer.page.wait_for_function(TEXT)
     viewer.keep_picture("session-guacamole-rdp")
 
 

@@ -13,22 +13,27 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
+from playwright.async_api import Page, Route, WebSocket, async_playwright
 
 from earthshine.runner.desktops import capabilities
 from earthshine.runner.desktops.rdp.xrdp import MARKER
 from tests.peers import netns
+from tests.peers.desktop_servers import SCRIPTS
 from tests.peers.rdp_client import FreeRdp, Screen, screen, xfreerdp
 from tests.unit.runner.desktops import barcode
+from tests.unit.runner.desktops.viewers.decoding import pixels
 from tests.world import World, free_port, running_world, wait_for
 
 WIDTH, HEIGHT = 640, 480
@@ -254,3 +259,277 @@ async def test_xfreerdp_from_another_network_shows_the_sessions_desktop(
     kinds = [record["kind"] for record in records]
     assert "rdp-offered" in kinds
     assert connection["password"] not in str(records)
+
+
+async def test_a_used_password_and_an_old_one_are_refused(
+    session: Session, freerdp: Connector
+) -> None:
+    first, second = session.rdp(), session.rdp()
+    assert first["port"] != second["port"]
+    async with freerdp.to(first) as client:
+        await freerdp.shows_the_desktop(client)
+    before = log_of(session.world).count("an RDP password was refused: it has been used")
+    async with freerdp.to(second, first["password"]):
+        await until(
+            lambda: log_of(session.world).count("it has been used") > before,
+            lambda: log_of(session.world)[-2000:],
+        )
+    async with freerdp.to(second, "guessed1"):
+        await until(
+            lambda: "it is none of this desktop's" in log_of(session.world),
+            lambda: log_of(session.world)[-2000:],
+        )
+    async with freerdp.to(second) as client:  # still good: nobody has used it
+        await freerdp.shows_the_desktop(client)
+    assert is_closed(second), "it takes three connections"
+
+
+async def test_a_viewer_sees_and_cannot_type_until_given_control(
+    session: Session, freerdp: Connector, visitor: tuple[str, dict[str, str]]
+) -> None:
+    person, headers = visitor
+    share(session, person, "viewer")
+    connection = session.rdp(headers)
+    assert connection["viewOnly"] is True
+    async with freerdp.to(connection) as client:
+        await freerdp.shows_the_desktop(client)
+        await freerdp.type("only watching\n")
+        share(session, person, "controller")
+        await until(lambda: "steers from now on" in log_of(session.world), "control at the door")
+        await freerdp.type("given control\n")
+        await until(lambda: "given control\n" in session.typed, lambda: session.typed)
+        share(session, person, "viewer")
+        await until(lambda: "watches from now on" in log_of(session.world), "no control any more")
+        await freerdp.type("taken again\n")
+        session.world.api("DELETE", f"{session.path}/shares/{person}")
+        await until(lambda: not client.is_running, "who was put out is disconnected")
+    assert "watching" not in session.typed
+    assert "taken" not in session.typed
+
+
+async def test_xrdp_is_killed_and_the_next_connection_works(
+    session: Session, freerdp: Connector
+) -> None:
+    async with freerdp.to(session.rdp()) as client:
+        await freerdp.shows_the_desktop(client)
+        for process in servers(session.world):
+            process.kill()
+        await until(lambda: not client.is_running, "the client notices")
+    assert "xrdp crashed" in log_of(session.world)
+    async with freerdp.to(session.rdp()) as client:
+        await freerdp.shows_the_desktop(client)
+
+
+async def test_a_port_is_gone_with_its_session(
+    world: World, freerdp: Connector, tmp_path: Path
+) -> None:
+    session = await asyncio.to_thread(start, world, tmp_path)
+    waiting, used = session.rdp(), session.rdp()
+    async with freerdp.to(used) as client:
+        await freerdp.shows_the_desktop(client)
+        session.end()
+        await until(lambda: not client.is_running, "the client is disconnected")
+    await until(lambda: is_closed(waiting) and is_closed(used), "ports are closed")
+    answer = httpx.get(
+        f"{world.url}/api/v1{session.path}/rdp-connection", headers=world.headers, timeout=20
+    )
+    assert answer.status_code == 409
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    # Pages that a test puts in place count as coming from the internet.
+    "--disable-features=LocalNetworkAccessChecks",
+]
+CLIENTS = Path(__file__).parent / "desktop_clients"
+TYPES = {".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm"}
+SHOTS = os.environ.get("EARTHSHINE_TEST_SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def ironrdp() -> None:
+    """The client, installed as the gateways' tests do it."""
+    if shutil.which(CHROMIUM) is None:
+        pytest.skip(f"there is no {CHROMIUM}: install the package chromium")
+    own = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [str(SCRIPTS / "desktop-clients")],
+        env={**os.environ, "PATH": own},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    if done.returncode:
+        pytest.skip(f"browser clients: {done.stderr.strip().splitlines()[-1]}")
+
+
+class Browser:
+    """IronRDP in a page of the control plane's own origin, signed in with cookies."""
+
+    def __init__(self, page: Page, session: Session) -> None:
+        self.page = page
+        self.traffic: list[bytes] = []
+        self.closed: list[tuple[int, str]] = []
+        self._session = session
+
+    async def open(self) -> None:
+        url = self._session.world.url
+        await self.page.route(f"{url}/rdp-page/**", self._serve)
+        self.page.on("websocket", self._listen)
+        path = f"/api/v1{self._session.path}/desktop/rdp"
+        query = f"path={path}&width={WIDTH}&height={HEIGHT}"
+        await self.page.goto(f"{url}/rdp-page/rdp.html?{query}")
+
+    async def _serve(self, route: Route) -> None:
+        file = CLIENTS / urlsplit(route.request.url).path.removeprefix("/rdp-page/")
+        await route.fulfill(body=file.read_bytes(), content_type=TYPES[file.suffix])
+
+    def _listen(self, websocket: WebSocket) -> None:
+        for event in ("framesent", "framereceived"):
+            websocket.on(event, self._keep)
+
+    def _keep(self, payload: str | bytes) -> None:
+        self.traffic.append(payload.encode() if isinstance(payload, str) else payload)
+
+    async def shows_the_desktop(self) -> None:
+        """The barcode of the time is on the canvas, and goes on."""
+        await self.page.wait_for_function("desk.pixels !== null || desk.ended !== null")
+        assert await self.page.evaluate("desk.ended") is None
+        before = await self._time()
+        while await self._time() == before:
+            await self.page.wait_for_timeout(50)
+
+    async def _time(self) -> int:
+        async with asyncio.timeout(20):
+            while True:
+                picture = pixels(await self.page.screenshot(), "png")
+                if (shown := barcode.read(picture[:, :, 1])) is not None:
+                    return shown
+
+    async def type(self, text: str) -> None:
+        await self.page.mouse.click(*XTERM)
+        for sign in text:  # Playwright types capitals without Shift, which no keyboard does
+            await self.page.keyboard.press(f"Shift+{sign}" if sign.isupper() else sign)
+        await self.page.keyboard.press("Enter")
+
+    async def says(self) -> str:
+        """Why there is no desktop any more."""
+        await self.page.wait_for_function("desk.ended !== null")
+        return str(await self.page.evaluate("desk.ended"))
+
+    async def keep_picture(self) -> None:
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            await self.page.screenshot(path=str(Path(SHOTS) / "desktop-session-rdp.png"))
+
+
+@pytest.fixture
+async def browse(
+    ironrdp: None, session: Session, visitor: tuple[str, dict[str, str]]
+) -> AsyncIterator[Callable[[], Awaitable[Browser]]]:
+    """`await browse()`: a browser of the visitor's that has opened the desktop."""
+    cookies = [
+        {"name": name, "value": value, "url": session.world.url}
+        for name, value in (one.split("=", 1) for one in visitor[1]["Cookie"].split("; "))
+    ]
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+
+        async def browse() -> Browser:
+            context = await chromium.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+            await context.add_cookies(cookies)  # type: ignore[arg-type]
+            opened = Browser(await context.new_page(), session)
+            await opened.open()
+            return opened
+
+        yield browse
+        await chromium.close()
+
+
+@pytest.mark.browser
+async def test_ironrdp_shows_the_desktop_and_types(
+    session: Session,
+    visitor: tuple[str, dict[str, str]],
+    browse: Callable[[], Awaitable[Browser]],
+) -> None:
+    share(session, visitor[0], "controller")
+    browser = await browse()
+    await browser.shows_the_desktop()
+    await browser.type("Typed through IronRDP")
+    await until(lambda: "Typed through IronRDP\n" in session.typed, lambda: session.typed)
+    await browser.keep_picture()
+    before = log_of(session.world).count("watches from now on")
+    share(session, visitor[0], "viewer")
+    await until(lambda: log_of(session.world).count("watches from now on") > before, "the door")
+    await browser.type("only watching it")
+    session.world.api("DELETE", f"{session.path}/shares/{visitor[0]}")
+    assert await browser.says()
+    assert "watching it" not in session.typed
+    kinds = [
+        record["kind"] for record in session.world.api("GET", f"{session.path}/audit")["records"]
+    ]
+    assert "desktop-controlled" in kinds
+
+
+@pytest.mark.browser
+async def test_ironrdp_comes_back_after_xrdp_was_killed(
+    session: Session,
+    visitor: tuple[str, dict[str, str]],
+    browse: Callable[[], Awaitable[Browser]],
+) -> None:
+    share(session, visitor[0], "viewer")
+    browser = await browse()
+    await browser.shows_the_desktop()
+    for process in servers(session.world):
+        process.kill()
+    assert await browser.says()
+    await (again := await browse()).shows_the_desktop()
+    await again.page.close()
+
+
+async def test_opening_and_closing_leaves_nothing(session: Session, freerdp: Connector) -> None:
+    """Processes, sockets of runner and control plane, files: as many after as before."""
+    cycles = 20 if LONG else 2
+    if not LONG:
+        print("\n2 cycles; 20 with EARTHSHINE_TEST_LONG=1")
+
+    async def cycle() -> None:
+        async with freerdp.to(session.rdp()) as client:
+            await freerdp.shows_the_desktop(client)
+
+    await cycle()
+    await until(lambda: len(servers(session.world)) == 1, "one xrdp, which listens")
+    before = await settled(session.world)
+    for _ in range(cycles):
+        await cycle()
+    await until(lambda: len(servers(session.world)) == 1, "one xrdp, which listens")
+
+    def now() -> list[int]:
+        return held(session.world)
+
+    # One more or less may be under way: a database connection, a dial that was made ahead.
+    await until(
+        lambda: all(new <= old + 2 for old, new in zip(before, now(), strict=True)),
+        lambda: f"descriptors of control plane and runner: {before}, then {now()}",
+    )
+    print(f"\ndescriptors of control plane and runner before and after: {before}, {now()}")
+
+
+def held(world: World) -> list[int]:
+    """Open descriptors of the control plane and the runner."""
+    return [psutil.Process(one.pid).num_fds() for one in (world.control, world.runners[0])]
+
+
+async def settled(world: World) -> list[int]:
+    """The same, once it stays the same for a second."""
+    known, since = held(world), asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - since < 1:
+        await asyncio.sleep(0.1)
+        if (now := held(world)) != known:
+            known, since = now, asyncio.get_running_loop().time()
+    return known

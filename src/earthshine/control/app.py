@@ -190,11 +190,13 @@ class ControlPlane:
             self.directory,
             self.dialing,
             self.entries,
-            self.sessions.channel,
-            self.sessions.role,
-            self.typing,
+            self.watching,
             self.trail,
         )
+        ssh_port = (guacd or GuacdSettings()).ssh_port
+        targets = Targets(self.access, self.watching, self.vnc, self.dialing, ssh_port)
+        targets.in_session["rdp"] = self.rdp.lend_to_guacd
+        targets.on_runner["rdp"] = self.rdp.lend_machine_to_guacd
         self.guacamole = GuacamoleService(
             self.access,
             self.guacd,
@@ -202,16 +204,7 @@ class ControlPlane:
             self.watching,
             self.vnc,
             self.directory,
-            Targets(
-                self.access,
-                self.watching,
-                self.vnc,
-                self.rdp,
-                self.dialing,
-                self.directory,
-                self.trail,
-                (guacd or GuacdSettings()).ssh_port,
-            ),
+            targets,
         )
         self.guacamole_application = GuacamoleApplication(
             self.access,

@@ -20,7 +20,7 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
-MAX_LEND_SECONDS: Final = 600
+OfferSeconds = Annotated[float, msgspec.Meta(gt=0, le=900)]
 """How long a one-time password may wait to be used."""
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
@@ -168,7 +168,7 @@ class LendRdp(Command, tag="lend-rdp"):
 
     by: str
     view_only: bool = True
-    seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_LEND_SECONDS)] = 60
+    seconds: OfferSeconds = 60.0
     """How long the password is good, once."""
 
 
@@ -189,7 +189,7 @@ class LendRfb(Command, tag="lend-rfb"):
 
     by: str
     view_only: bool = False
-    seconds: Annotated[float, msgspec.Meta(gt=0, le=MAX_LEND_SECONDS)] = 30.0
+    seconds: OfferSeconds = 30.0
     """How long the client has to come."""
 
 

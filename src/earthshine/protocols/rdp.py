@@ -13,6 +13,7 @@ input. Reading raises RdpError and nothing else. See docs/protocols/rdcleanpath.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import Final
@@ -313,17 +314,24 @@ class ClientStream:
 
     `view_only` may change at any time and counts for every message that is not complete yet. In a
     viewer's stream only what keeps the picture coming passes: no input, no virtual channels
-    (clipboard, drives, resizing).
+    (clipboard, drives, resizing). `steering` is asked about the size of each message of keys and
+    buttons; what it declines is dropped.
     """
 
-    def __init__(self, login: Login, *, view_only: bool) -> None:
+    def __init__(
+        self,
+        login: Login,
+        *,
+        view_only: bool,
+        steering: Callable[[int], bool] = lambda _: True,
+    ) -> None:
+        self._steering = steering
         self._login = login
         self.view_only = view_only
         self._buffer = bytearray()
         self._stage = _Stage.CONNECTING
         self._is_active = False
         self._held = HeldInput()
-        self._typed = 0
 
     def receive(self, data: bytes) -> bytes:
         """What goes to the server. Raises RdpError, after which it must not be used."""
@@ -334,11 +342,6 @@ class ClientStream:
             del self._buffer[:length]
             passed.append(self._passed(message))
         return b"".join(passed)
-
-    def take_typed(self) -> int:
-        """Bytes of keys and buttons that passed since this was asked last."""
-        typed, self._typed = self._typed, 0
-        return typed
 
     def take_control(self) -> bytes:
         """Make it view-only; the bytes release every key and button that is held down."""
@@ -366,8 +369,8 @@ class ClientStream:
                 return b""
             if not self._held.notice(message):
                 return b""
-            self._typed += len(message)
-            return message
+            # Declined, it may have been a key that is let go: so all are.
+            return message if self._steering(len(message)) else self._held.release()
         if self._stage is _Stage.CONNECTING:
             self._stage = _Stage.JOINING
             return with_deep_colour(message)

@@ -195,6 +195,8 @@ class Commands:
             path = await asyncio.to_thread(policy.folder, command.path)
             listing = await workspace.list_folders(path)
             return await asyncio.to_thread(policy.listing, listing)
+        if isinstance(command, LendRdp | AdjustRdp) and not session_id:
+            return await self._on_machine(command)
         if session_id is None:
             raise CommandRefusedError("invalid", "the command names no session")
         if isinstance(command, Start):
@@ -228,6 +230,16 @@ class Commands:
             case CloseDesktop():
                 await self._desktops.stop(session_id)
         return None
+
+    async def _on_machine(self, command: LendRdp | AdjustRdp) -> RdpLent | None:
+        machine = None if self._desktops is None else self._desktops.machine
+        if machine is None:
+            raise CommandRefusedError("no-rdp", "this runner does not lend its machine's desktop")
+        if isinstance(command, AdjustRdp):
+            await machine.adjust(command)
+            return None
+        self._policy().check_typing(command.by)
+        return await machine.lend(command)
 
     def _as_permitted(self, wish: OnRdp) -> OnRdp:
         """Whom this machine lets nobody type for may still watch."""

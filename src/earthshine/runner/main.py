@@ -36,6 +36,7 @@ from earthshine.runner.desktops.keeper import DesktopKeeper
 from earthshine.runner.desktops.offer import DesktopOffer
 from earthshine.runner.desktops.opening import Desktops
 from earthshine.runner.desktops.rdp.lending import RdpLending
+from earthshine.runner.desktops.rdp.machine import InitialPasswordError, MachineRdp
 from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
@@ -90,11 +91,15 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
     def offers() -> list[AgentOffer]:
         return policy().offers(catalog.offers())
 
+    def capabilities() -> dict[str, str]:
+        return {**desktop_offer(), "machine-rdp": machine.problem()}
+
     relay = Relay()
     relay.start()
     doors = Doors(relay)
     rdp = RdpLending(settings.state_dir, settings.desktop, doors)
-    shown = Desktops(desktops, viewers, doors, typing_refused, rdp)
+    machine = MachineRdp(settings.rdp)
+    shown = Desktops(desktops, viewers, doors, typing_refused, rdp, machine)
     wrong: BaseExceptionGroup[RunnerConfigurationError] | None = None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -116,7 +121,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 obey,
                 ssl_context=who.tls,
                 device=who.device,
-                capabilities=desktop_offer,
+                capabilities=capabilities,
             )
 
             async def report(failure: DialFailed) -> None:
@@ -147,11 +152,12 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
             viewers.begin(tasks)
             doors.begin(tasks)
             rdp.begin(tasks)
+            await _begin_machine(machine, settings, tasks)
             await desktops.load(tasks)
             await keeper.load(tasks)
             background = [
                 tasks.create_task(home.run()),
-                tasks.create_task(_look_around(lambda: (offers(), desktop_offer()), home, look)),
+                tasks.create_task(_look_around(lambda: (offers(), capabilities()), home, look)),
                 tasks.create_task(policy.watch()),
             ]
             if who.device is not None:
@@ -205,6 +211,16 @@ async def _moonlight(
         except moonlight.MoonlightConfigurationError as error:
             raise RunnerConfigurationError(str(error)) from None
         yield
+
+
+async def _begin_machine(
+    machine: MachineRdp, settings: RunnerSettings, tasks: asyncio.TaskGroup
+) -> None:
+    """Raises RunnerConfigurationError."""
+    try:
+        await machine.begin(tasks, production=settings.mode == "production")
+    except InitialPasswordError as error:
+        raise RunnerConfigurationError(str(error)) from None
 
 
 def _permits(policy: PolicyInForce, shown: Desktops, destination: Destination) -> bool:

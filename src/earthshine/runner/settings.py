@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from earthshine.runner.desktops.moonlight_host.configuration import MoonlightSettings
+from earthshine.runner.desktops.rdp.settings import RdpSettings
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
 
@@ -26,6 +27,8 @@ class RunnerSettings(BaseSettings):
         """Where the policy is; it need not exist unless `policy_file` names it."""
         return self.policy_file or user_config_path("earthshine") / "runner-policy.toml"
 
+    mode: Literal["development", "production"] = "development"
+    """In production nothing has a default that somebody else may know."""
     url: str = "http://127.0.0.1:7180"
     """The control plane."""
     pin: str = ""
@@ -56,5 +59,7 @@ class RunnerSettings(BaseSettings):
     """Take the values of secrets out of what agents print, before it is stored anywhere."""
     desktop: DesktopSettings = Field(default_factory=DesktopSettings)
     """The desktops of sessions that have one."""
+    rdp: RdpSettings = Field(default_factory=RdpSettings)
+    """The machine's own desktop, for admins."""
     moonlight: MoonlightSettings = Field(default_factory=MoonlightSettings)
     """Whether this runner is a GameStream host."""

@@ -188,6 +188,7 @@ async def test_the_sockets_are_where_the_table_says(here, runner):
 # --- rules around services -----------------------------------------------------------------------
 
 INTERNAL = {
+    (RdpService, "run"),
     # Before there is an actor, or for the server itself.
     (AccountService, "name"),
     (AccountService, "issue_code"),

@@ -230,6 +230,22 @@ def test_losing_control_releases_what_is_held_down():
     assert tunnel.from_browser("3.key,2.65,1.1;") == (b"", "")
 
 
+def test_what_is_declined_is_dropped_but_for_letting_go():
+    asked = []
+
+    def steering(size):
+        asked.append(size)
+        return len(asked) == 1
+
+    tunnel = Tunnel("t", read_only=False, steering=steering)
+    passed, _ = tunnel.from_browser("3.key,2.65,1.1;4.sync,1.9;")
+    assert said(passed) == [Instruction("key", ("65", "1")), Instruction("sync", ("9",))]
+    passed, _ = tunnel.from_browser("3.key,2.66,1.1;5.mouse,1.7,1.9,1.1;3.key,2.65,1.0;")
+    assert said(passed) == [Instruction("key", ("65", "0"))]
+    assert asked == [3, 3, 3]
+    assert tunnel.take_control() == b""
+
+
 def test_no_more_keys_than_can_be_released():
     tunnel = Tunnel("t", read_only=False)
     for keysym in range(MAX_HELD + 5):

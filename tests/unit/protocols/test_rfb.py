@@ -250,6 +250,21 @@ def test_losing_control_releases_what_is_held_down():
     assert messages.receive(KEY_DOWN + WATCHING[2]) == WATCHING[2]
 
 
+def test_what_is_declined_is_dropped_but_for_letting_go():
+    asked = []
+
+    def steering(size):
+        asked.append(size)
+        return len(asked) == 1
+
+    messages = ClientMessages(view_only=False, steering=steering)
+    assert messages.receive(KEY_DOWN + WATCHING[0]) == KEY_DOWN + WATCHING[0]
+    released = b"\x05\x00\0\x07\0\x09"
+    assert messages.receive(KEY_DOWN + CLICK + QEMU_DOWN + KEY_UP + released) == KEY_UP + released
+    assert asked == [8, 8, 6, 12], "keys that are let go, and watching, are not asked about"
+    assert messages.take_control() == b"", "nothing is held down"
+
+
 def test_control_is_lost_in_the_middle_of_a_message():
     messages = ClientMessages(view_only=False)
     assert messages.receive(INPUT[2][:20]) == b""

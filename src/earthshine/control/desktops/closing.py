@@ -26,7 +26,7 @@ MAX_REASON: Final = 120
 """Bytes of a close reason."""
 NOT_SHARED: Final = (CLOSE_NOT_ALLOWED, "the session is not shared with you any more")
 ENDED: Final = (CLOSE_BROKEN, "the desktop ended the connection; come again")
-_MISSING: Final = frozenset({"no-vnc", "rdp-missing", "rdp-not-possible", "desktops-off"})
+_MISSING: Final = frozenset({"no-vnc", "no-rdp", "desktops-off"})
 """Why runners refuse, where something has to be installed or set."""
 _GUACD_SILENT: Final = "514"
 """guacd's way of saying that it lacks the plugin: nothing."""

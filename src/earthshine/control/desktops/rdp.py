@@ -18,51 +18,103 @@ from typing import Final
 import msgspec
 
 from earthshine.control.access import Access, Actor, Permission, permits
-from earthshine.control.audit.keystrokes import TypingSessions
 from earthshine.control.audit.kinds import AuditKind, Trail
-from earthshine.control.authorization import SessionRole
 from earthshine.control.desktops.entries import Entry, TcpEntries
 from earthshine.control.desktops.rdp_file import rdp_file
 from earthshine.control.desktops.reaching import RunnerStream
 from earthshine.control.desktops.schemas import RdpConnection
+from earthshine.control.desktops.watched import Watched, Watching, run_watched
 from earthshine.control.dialing.service import DialService
-from earthshine.control.errors import (
-    ConflictError,
-    DomainError,
-    RunnerUnavailableError,
-    TooManyError,
-)
+from earthshine.control.errors import DomainError, NotAllowedError, RunnerUnavailableError
+from earthshine.control.guacamole.targets import Target
 from earthshine.control.runners.directory import RunnerDirectory
 from earthshine.control.sessions.channel import Channel
-from earthshine.control.sessions.watching import Watcher
 from earthshine.net.bridge import ByteStream
+from earthshine.net.desktop_gateways import (
+    BinaryBrowser,
+    Ending,
+    GatewayError,
+    Part,
+    RdpGateway,
+    RdpTarget,
+    tls_context,
+)
 from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent
+from earthshine.protocols.rdp import Login
 
 NATIVE_SECONDS: Final = 300
 """How long a person has to start their client and type the password."""
-BROWSER_SECONDS: Final = 30
+GATEWAY_SECONDS: Final = 30
 CONNECTIONS: Final = 3
 """Some clients leave to ask their user about the certificate, and come again."""
 AGAIN_SECONDS: Final = 60.0
 """How long after its first use a port stays open for that."""
-MAX_WATCHERS: Final = 100
-"""Who sees one desktop, by whatever way."""
+ADDRESS: Final = "desktop"
+"""What a page is told to be connected to; addresses on runners are none of its business."""
 Hold = Callable[[Actor, Callable[[], None]], AbstractContextManager[None]]
 """Calls the function when the actor's sign-in ends; see `SignedInSockets.stream`."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
-    """An RDP login for one watcher of a session, and what leads there."""
+class OpenRdp:
+    """An RDP login for somebody who watches a session's desktop."""
 
     lent: RdpLent
-    watcher: Watcher
+    watched: Watched
     dial: Callable[[], Awaitable[RunnerStream]]
     adjust: Callable[[bool], Awaitable[None]]
-    """Tells the runner whether the holder may only watch, from now on."""
-    steered: Callable[[int], None]
-    """Hears how many bytes of input come, for the audit log. Raises DomainError."""
+    """Tells the runner whether the holder may only watch, from now on. Raises DomainError."""
+
+    @property
+    def only_watch(self) -> bool:
+        """Whether the runner's own policy says so."""
+        return self.lent.view_only and self.watched.may_control
+
+    async def serve(self, browser: BinaryBrowser) -> Ending:
+        """Show it in a browser until either side ends. Raises GatewayError, PutOutError."""
+        gateway = RdpGateway(browser, self._admit, steering=self.watched.may_steer)
+        at_door = _AtDoor(gateway, self.adjust, view_only=self.lent.view_only)
+        return await run_watched(at_door, self.watched, only_watch=self.only_watch)
+
+    async def _admit(self, *_: str) -> RdpTarget:
+        """The browser chooses nothing: its token and destination are not looked at."""
+        try:
+            server = await self.dial()
+        except (DomainError, OSError) as error:
+            words = error.detail if isinstance(error, DomainError) else "The connection broke."
+            raise GatewayError(Part.RDP_SERVER, words) from None
+        return RdpTarget(
+            server,
+            ADDRESS,
+            Login(self.lent.user, self.lent.password),
+            tls_context(),
+            view_only=self.lent.view_only,
+            fingerprint=bytes.fromhex(self.lent.fingerprint),
+        )
+
+
+class _AtDoor:
+    """A gateway whose viewer is held back at the runner's door as well."""
+
+    def __init__(
+        self, gateway: RdpGateway, adjust: Callable[[bool], Awaitable[None]], *, view_only: bool
+    ) -> None:
+        self._gateway = gateway
+        self._adjust = adjust
+        self._told = view_only
+
+    async def set_view_only(self, view_only: bool) -> None:
+        """From now on."""
+        await self._gateway.set_view_only(view_only)
+        if view_only != self._told:
+            self._told = view_only
+            with contextlib.suppress(DomainError):  # a runner that is away passes nothing on
+                await self._adjust(view_only)
+
+    async def run(self) -> Ending:
+        """Until the end. Raises GatewayError."""
+        return await self._gateway.run()
 
 
 class RdpService:
@@ -74,19 +126,14 @@ class RdpService:
         runners: RunnerDirectory,
         dialing: DialService,
         entries: TcpEntries,
-        channel: Callable[[str], Awaitable[Channel]],
-        role: Callable[[Actor, str], Awaitable[SessionRole]],
-        steering: TypingSessions,
+        watching: Watching,
         trail: Trail,
     ) -> None:
-        """`channel` and `role` of a session, as `SessionService` gives them."""
         self.access = access
         self._runners = runners
         self._dialing = dialing
         self._entries = entries
-        self._channel = channel
-        self._role = role
-        self._steering = steering
+        self._watching = watching
         self._trail = trail
         self._tasks: asyncio.TaskGroup | None = None
         self._hold: Hold = lambda *_: contextlib.nullcontext()
@@ -100,26 +147,25 @@ class RdpService:
             self._tasks = tasks
             await asyncio.Event().wait()
 
+    # --- native clients --------------------------------------------------------------------------
+
     @permits(Permission.SESSION_VIEW)
     async def session_connection(self, actor: Actor, session_id: str) -> RdpConnection:
         """A port and a one-time password for the session's desktop."""
         stack = contextlib.AsyncExitStack()
-        lent = await stack.enter_async_context(self._lent(actor, session_id, NATIVE_SECONDS))
+        opened = await stack.enter_async_context(self._opened(actor, session_id, NATIVE_SECONDS))
 
         async def dial() -> ByteStream:
-            return _Heard(await lent.dial(), lent)
+            return _Heard(await opened.dial(), opened.watched)
 
-        return await self._open(actor, lent.lent, dial, stack, _Following(lent), session_id)
+        return await self._open(
+            actor, opened.lent, dial, stack, _Following(opened), session_id=session_id
+        )
 
     @permits(Permission.ADMIN)
     async def runner_connection(self, actor: Actor, runner_id: str) -> RdpConnection:
         """A port and a fresh password for the machine's own xrdp."""
-        connection = self._runners.connection(runner_id)
-        await self._trail.record(
-            AuditKind.RDP_OFFERED, actor, runner_id=runner_id, details={"of": "machine"}
-        )
-        wish = LendRdp(request_id="", by=actor.name, view_only=False, seconds=NATIVE_SECONDS)
-        lent = _lent(await connection.request(None, wish))
+        lent = await self._lend_machine(actor, runner_id)
         stack = contextlib.AsyncExitStack()
         stack.callback(self._withdraw, actor, runner_id, "", lent)
 
@@ -134,58 +180,106 @@ class RdpService:
             if of == runner_id:
                 entry.close()
 
+    # --- gateways --------------------------------------------------------------------------------
+
     @permits(Permission.SESSION_VIEW)
-    async def check(self, actor: Actor, session_id: str) -> None:  # noqa: ARG002
-        """Whether the desktop can be seen at all. Raises DomainError."""
-        await self._living(session_id)
+    async def show(self, actor: Actor, session_id: str, browser: BinaryBrowser) -> Ending:
+        """Serve IronRDP until either side ends. Raises DomainError, GatewayError, PutOutError."""
+        async with self._opened(actor, session_id, GATEWAY_SECONDS) as opened:
+            return await opened.serve(browser)
+
+    @permits(Permission.SESSION_VIEW)
+    async def lend_to_guacd(self, actor: Actor, session_id: str) -> Target:
+        """The session's desktop for guacd, which shows it to one viewer."""
+        channel = await self._watching.living(session_id)
+        # The tunnel filters, and follows changes of role.
+        lent = await self._lend(actor, channel, GATEWAY_SECONDS, view_only=False)
+        return self._target(actor, channel.record.runner_id, session_id, lent)
+
+    @permits(Permission.ADMIN)
+    async def lend_machine_to_guacd(self, actor: Actor, runner_id: str) -> Target:
+        """The same for the machine's own xrdp."""
+        lent = await self._lend_machine(actor, runner_id)
+        return self._target(actor, runner_id, "", lent)
+
+    def _target(self, actor: Actor, runner_id: str, session_id: str, lent: RdpLent) -> Target:
+        async def dial() -> ByteStream:
+            return await RunnerStream.dial(self._dialing, runner_id, lent.destination)
+
+        parameters = {
+            "username": lent.user,
+            "password": lent.password,
+            "security": "tls",
+            # It signs its certificate itself; the reverse dial vouches for where this leads.
+            "ignore-cert": "true",
+            # xrdp's VNC module ends the whole connection over a clipboard that is empty.
+            "disable-copy": "true",
+            "disable-paste": "true",
+            "disable-audio": "true",
+            "enable-drive": "false",
+        }
+        return Target(
+            dial,
+            parameters,
+            only_watch=lent.view_only,
+            abandon=lambda: self._withdraw(actor, runner_id, session_id, lent),
+        )
+
+    # --- lending ---------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def for_browser(self, actor: Actor, session_id: str) -> AsyncIterator[Lent]:
-        """A login that a gateway inserts, for as long as the context lasts."""
-        await self.check(actor, session_id)
-        async with self._lent(actor, session_id, BROWSER_SECONDS) as lent:
-            yield lent
-
-    @contextlib.asynccontextmanager
-    async def _lent(self, actor: Actor, session_id: str, seconds: int) -> AsyncIterator[Lent]:
-        channel = await self._living(session_id)
-        if len(channel.watchers) >= MAX_WATCHERS:
-            raise TooManyError(f"The desktop has {MAX_WATCHERS} viewers already.")
-        watcher = Watcher(actor, await self._role(actor, session_id))
-        channel.watchers.add(watcher)
-        runner_id = channel.record.runner_id
-        try:
-            view_only = not watcher.may(Permission.SESSION_CONTROL)
-            await self._trail.record(
-                AuditKind.RDP_OFFERED,
-                actor,
-                session_id=session_id,
-                runner_id=runner_id,
-                details={"of": "desktop", "view-only": view_only},
-            )
-            wish = LendRdp(request_id="", by=actor.name, view_only=view_only, seconds=seconds)
-            lent = _lent(await self._runners.request(runner_id, session_id, wish))
+    async def _opened(
+        self, actor: Actor, session_id: str, seconds: float
+    ) -> AsyncIterator[OpenRdp]:
+        async with self._watching.watched(actor, session_id) as watched:
+            channel = await self._watching.living(session_id)
+            lent = await self._lend(actor, channel, seconds, view_only=not watched.may_control)
+            runner_id = watched.runner_id
             try:
-                yield Lent(
+                yield OpenRdp(
                     lent,
-                    watcher,
+                    watched,
                     lambda: RunnerStream.dial(self._dialing, runner_id, lent.destination),
                     lambda only: self._adjust(actor, runner_id, session_id, lent, view_only=only),
-                    lambda size: self._steering.typed(
-                        actor, session_id, runner_id, size, AuditKind.DESKTOP_CONTROLLED
-                    ),
                 )
             finally:
                 self._withdraw(actor, runner_id, session_id, lent)
-        finally:
-            channel.watchers.discard(watcher)
-            self._steering.left(actor, session_id, AuditKind.DESKTOP_CONTROLLED)
+
+    async def _lend(
+        self, actor: Actor, channel: Channel, seconds: float, *, view_only: bool
+    ) -> RdpLent:
+        record = channel.record
+        await self._trail.record(
+            AuditKind.RDP_OFFERED,
+            actor,
+            session_id=record.id,
+            runner_id=record.runner_id,
+            details={"of": "desktop", "view-only": view_only},
+        )
+        wish = LendRdp(request_id="", by=actor.name, view_only=view_only, seconds=seconds)
+        return _lent(await self._runners.request(record.runner_id, record.id, wish))
+
+    async def _lend_machine(self, actor: Actor, runner_id: str) -> RdpLent:
+        connection = self._runners.connection(runner_id)
+        await self._trail.record(
+            AuditKind.RDP_OFFERED, actor, runner_id=runner_id, details={"of": "machine"}
+        )
+        wish = LendRdp(request_id="", by=actor.name, view_only=False, seconds=NATIVE_SECONDS)
+        return _lent(await connection.request(None, wish))
 
     async def _adjust(
         self, actor: Actor, runner_id: str, session_id: str, lent: RdpLent, *, view_only: bool
     ) -> None:
         wish = AdjustRdp(request_id="", offer_id=lent.offer_id, by=actor.name, view_only=view_only)
         await self._runners.request(runner_id, session_id, wish)
+
+    def _withdraw(self, actor: Actor, runner_id: str, session_id: str, lent: RdpLent) -> None:
+        """Best effort: a runner that is not there lets nobody in either."""
+        wish = AdjustRdp(request_id="", offer_id=lent.offer_id, by=actor.name, withdrawn=True)
+        with contextlib.suppress(DomainError, OSError):
+            self._runners.connection(runner_id).tell(session_id, wish)
+
+    # --- ports -----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _known(self, entry: Entry, runner_id: str) -> Iterator[None]:
@@ -194,12 +288,6 @@ class RdpService:
             yield
         finally:
             del self._to_machines[entry]
-
-    def _withdraw(self, actor: Actor, runner_id: str, session_id: str, lent: RdpLent) -> None:
-        """Best effort: a runner that is not there lets nobody in either."""
-        wish = AdjustRdp(request_id="", offer_id=lent.offer_id, by=actor.name, withdrawn=True)
-        with contextlib.suppress(DomainError, OSError):
-            self._runners.connection(runner_id).tell(session_id, wish)
 
     async def _open(
         self,
@@ -252,20 +340,15 @@ class RdpService:
             fingerprint=lent.fingerprint or None,
         )
 
-    async def _living(self, session_id: str) -> Channel:
-        channel = await self._channel(session_id)
-        if channel.record.is_final:
-            raise ConflictError("The session has ended, and its desktop with it.")
-        return channel
-
 
 class _Following:
     """What happens while a port is open: it closes a while after its first use, and what its
     holder may do changes with their role."""
 
-    def __init__(self, lent: Lent | None) -> None:
-        self._lent = lent
-        self._changed = asyncio.Event() if lent is None else lent.watcher.changed
+    def __init__(self, opened: OpenRdp | None) -> None:
+        self._opened = opened
+        watcher = None if opened is None else opened.watched.watcher
+        self._changed = asyncio.Event() if watcher is None else watcher.changed
 
     async def until_over(self, entry: Entry) -> None:
         """Raises DomainError where its holder may not see the session any more."""
@@ -286,9 +369,9 @@ class _Following:
                 if closing and used.done():
                     closing.clear()
                     timer = loop.call_later(AGAIN_SECONDS, entry.release)
-                if self._changed.is_set() and self._lent is not None:
+                if self._changed.is_set() and self._opened is not None:
                     self._changed.clear()
-                    await adjusted(self._lent)
+                    await _adjusted(self._opened)
         finally:
             over.cancel()
             used.cancel()
@@ -296,15 +379,12 @@ class _Following:
                 timer.cancel()
 
 
-async def adjusted(lent: Lent) -> bool:
+async def _adjusted(opened: OpenRdp) -> None:
     """The holder's role may have changed: the runner is told. Raises DomainError, also for who may
     not even see the session any more."""
-    watcher = lent.watcher
-    if watcher.put_out.is_set():
-        raise ConflictError("The session is not shared with you any more.")
-    view_only = not watcher.may(Permission.SESSION_CONTROL)
-    await lent.adjust(view_only)
-    return view_only
+    if opened.watched.watcher.put_out.is_set():
+        raise NotAllowedError("The session is not shared with you any more.")
+    await opened.adjust(not opened.watched.may_control)
 
 
 class _Heard:
@@ -313,19 +393,16 @@ class _Heard:
     It is TLS between client and runner: nobody here can tell input from the rest.
     """
 
-    def __init__(self, stream: ByteStream, lent: Lent) -> None:
+    def __init__(self, stream: ByteStream, watched: Watched) -> None:
         self._stream = stream
-        self._lent = lent
+        self._watched = watched
 
     async def read(self) -> bytes:
         return await self._stream.read()
 
     async def write(self, data: bytes) -> None:
-        if self._lent.watcher.may(Permission.SESSION_CONTROL):
-            try:
-                self._lent.steered(len(data))
-            except DomainError as error:
-                raise ConnectionAbortedError(error.detail) from None
+        if self._watched.may_control and not self._watched.may_steer(len(data)):
+            raise ConnectionAbortedError("what is typed could not be recorded")
         await self._stream.write(data)
 
     async def write_eof(self) -> None:

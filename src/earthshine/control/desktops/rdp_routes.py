@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, WebSocket
 
-from earthshine.control.credentials import CurrentActor, current_actor
-from earthshine.control.desktops import rdp_browser
+from earthshine.control.access import Actor
+from earthshine.control.credentials import CurrentActor
 from earthshine.control.desktops.rdp import RdpService
 from earthshine.control.desktops.schemas import RdpConnection
-from earthshine.control.errors import DomainError
+from earthshine.control.desktops.sockets import serve_gateway
+from earthshine.net.desktop_gateways import AsgiBrowser, Ending
 
 router = APIRouter(tags=["desktops"])
 
@@ -36,15 +37,11 @@ async def runner_rdp_connection(
 
 @router.websocket("/sessions/{session_id}/desktop/rdp")
 async def rdp_in_a_browser(websocket: WebSocket, session_id: str) -> None:
-    """See docs/protocols/rdcleanpath.md."""
-    await websocket.accept()
+    """RDCleanPath for IronRDP. See docs/protocols/rdcleanpath.md."""
     service: RdpService = websocket.app.state.rdp
-    try:
-        actor = await current_actor(websocket)
-        async with (
-            websocket.app.state.sign_ins.socket(actor, websocket),
-            service.for_browser(actor, session_id) as lent,
-        ):
-            await rdp_browser.serve(websocket, lent)
-    except DomainError as error:
-        await websocket.close(*rdp_browser.refusal(error))
+    browser = AsgiBrowser(websocket.receive, websocket.send)
+
+    async def serve(actor: Actor) -> Ending:
+        return await service.show(actor, session_id, browser)
+
+    await serve_gateway(websocket, "", browser, serve)

@@ -177,6 +177,10 @@ class GuacamoleApplication:
                 log.warning("a Guacamole connection ended: %s", error)
         except Exception:  # one connection's trouble must not end the others
             log.exception("keeping a Guacamole connection failed")
+            if not opened.done():
+                opened.set_exception(
+                    GuacamoleUnavailableError("The server made a mistake; its log says which.")
+                )
         finally:
             opened.cancel()
             if self._leases.get(key) is lease:
@@ -230,6 +234,7 @@ class GuacamoleApplication:
             known = next((one for one, name in names.items() if name == spec.name), None)
             if known is None:
                 raise
+            self._left.discard(known)
             await client.update(known, spec)
             return known
 

@@ -112,8 +112,11 @@ class GuacamoleService:
         """guacd and what it shall show. Whatever is left of both is ended."""
         guacd = await self.guacd.connect()
         try:
-            async with lend(actor, place_id) as target:
+            target = await lend(actor, place_id)
+            try:
                 yield guacd, target
+            finally:
+                target.abandon()
         finally:
             guacd.abort()
 
@@ -178,21 +181,6 @@ class GuacamoleService:
         self, target: Target, session_id: str
     ) -> contextlib.AbstractAsyncContextManager[Entry]:
         return self._entries.open(target.dial, expires=target.seconds, session_id=session_id)
-
-
-class _Told:
-    """A gateway whose target hears of changes as well."""
-
-    def __init__(self, gateway: GuacamoleGateway, target: Target) -> None:
-        self._gateway = gateway
-        self._target = target
-
-    async def set_view_only(self, view_only: bool) -> None:
-        await self._gateway.set_view_only(view_only)
-        await self._target.adjust(view_only)
-
-    async def run(self) -> Ending:
-        return await self._gateway.run()
 
 
 async def _explained(running: Awaitable[Ending], entry: Entry) -> Ending:

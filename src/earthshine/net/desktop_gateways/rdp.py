@@ -85,12 +85,11 @@ class RdpGateway:
         browser: BinaryBrowser,
         admit: Admit,
         *,
-        steered: Callable[[int], None] = lambda _: None,
+        steering: Callable[[int], bool] = lambda _: True,
     ) -> None:
-        """`steered` hears how many bytes of input go to the server, before they do; what it raises
-        ends `run`."""
+        """`steering`: see `ClientStream`."""
         self._browser = browser
-        self._steered = steered
+        self._steering = steering
         self._admit = admit
         self._server: TransportStream | None = None
         self._under_tls: TransportStream | None = None
@@ -140,7 +139,7 @@ class RdpGateway:
         self._server, certificate = await self._start_tls(target)
         view_only = target.view_only if self._wanted is None else self._wanted
         answer = Pdu(x224=confirm, certificates=(certificate,), server_address=target.address)
-        self._messages = ClientStream(target.login, view_only=view_only)
+        self._messages = ClientStream(target.login, view_only=view_only, steering=self._steering)
         await self._browser.send_bytes(answer.encode())
         return typed
 
@@ -243,8 +242,6 @@ class RdpGateway:
         try:
             passed = self._messages.receive(early)
             while True:
-                if typed := self._messages.take_typed():
-                    self._steered(typed)
                 if passed:
                     await self._server.write(passed)
                 passed = self._messages.receive(await self._browser.receive_bytes())

@@ -19,6 +19,7 @@ from earthshine.protocols.revdial import UnixDestination
 from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import RETRY, Desktop, DesktopError, DesktopKeeper
 from earthshine.runner.desktops.rdp.lending import RdpLending
+from earthshine.runner.desktops.rdp.machine import MachineRdp
 from earthshine.runner.desktops.viewers.server import ViewerServer
 
 WAKE_SECONDS: Final = 10.0
@@ -36,10 +37,13 @@ class Desktops:
         doors: Doors,
         typing_refused: Callable[[str], str] = lambda _: "",
         rdp: RdpLending | None = None,
+        machine: MachineRdp | None = None,
     ) -> None:
         """`typing_refused` says why this machine lets nobody of this name type; empty: it does."""
         self._keeper = keeper
         self._rdp = rdp
+        self.machine = machine
+        """The machine's own desktop."""
         self._viewers = viewers
         self._doors = doors
         self._typing_refused = typing_refused
@@ -95,7 +99,7 @@ class Desktops:
 
     def _lending(self) -> RdpLending:
         if self._rdp is None:
-            raise DesktopError("rdp-missing", "this runner lends no desktops by RDP")
+            raise DesktopError("no-rdp", "this runner lends no desktops by RDP")
         return self._rdp
 
     async def stop(self, session_id: str) -> None:

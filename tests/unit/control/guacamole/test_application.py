@@ -229,11 +229,21 @@ async def test_what_an_earlier_run_left_is_removed_and_nothing_else(here, sessio
 
 
 async def test_one_that_is_there_by_that_name_is_taken_over(here, session, web, service, box):
-    service._left.clear()
+    service._left.add("9")  # it was about to be removed
     web.connections["9"] = {"name": f"Earthshine {session} for mia", "parameters": {}}
     made = await demand(here.member, session)
     assert b64decode(made["url"].rpartition("/")[2]).startswith(b"9\0")
     assert parameters(web)["password"] == "p0000000"
+    assert not service._left
+
+
+async def test_a_mistake_of_ours_is_no_silence(here, session, web, service, box, monkeypatch):
+    def mistaken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(service, "_address", mistaken)
+    assert "mistake" in (await demand(here.member, session, 502))["detail"]
+    await until(lambda: not web.connections)
 
 
 async def test_without_one_the_remedy_is_named(here, session):

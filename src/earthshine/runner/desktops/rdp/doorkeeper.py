@@ -79,6 +79,7 @@ class Doorkeeper:
             offer.view_only = view_only
         if session := self._inside.get(offer_id):
             await session.set_view_only(view_only)
+            self._say("an RDP client %s from now on", session)
 
     def withdraw(self, offer_id: str) -> None:
         """The offer's holder is put out, or does not get in."""
@@ -162,13 +163,15 @@ class Doorkeeper:
         await session.greet(early, door.early)
         return session
 
+    def _say(self, words: str, session: _Session) -> None:
+        extra = {"desktop": self._desktop_id, "offer": session.offer.offer_id}
+        log.info(words, "watches" if session.view_only else "steers", extra=extra)
+
     async def _show(self, session: _Session) -> None:
         offer_id = session.offer.offer_id
         extra = {"desktop": self._desktop_id, "offer": offer_id}
         self._inside[offer_id] = session
-        log.info(
-            "an RDP client is in (%s)", "watches" if session.view_only else "steers", extra=extra
-        )
+        self._say("an RDP client is in and %s", session)
         try:
             await session.relay()
         finally:

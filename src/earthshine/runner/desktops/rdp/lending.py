@@ -186,7 +186,7 @@ class RdpLending:
         """A password for one connection to a desktop that runs. Raises DesktopError."""
         if rfb_path(desktop) is None:
             raise DesktopError(
-                "rdp-not-possible",
+                "no-rdp",
                 "RDP shows displays of TigerVNC, and this desktop is none",
                 "apt-get install tigervnc-standalone-server; start a new session",
             )
@@ -260,7 +260,7 @@ def available(settings: DesktopSettings) -> str:
     """The path of xrdp. Raises DesktopError where it or its module for VNC is missing."""
     for part in capabilities.rdp(settings.programs_path):
         if part.path is None:
-            raise DesktopError("rdp-missing", part.detail, part.remedy)
+            raise DesktopError("no-rdp", part.detail, part.remedy)
     return str(capabilities.rdp(settings.programs_path)[0].path)
 
 

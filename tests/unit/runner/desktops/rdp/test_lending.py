@@ -134,7 +134,7 @@ async def test_without_xrdp_it_says_what_to_install(keeper, desktop, doors, tmp_
     lending.begin(keeper._tasks)
     with pytest.raises(DesktopError) as refused:
         await lending.lend(desktop, WISH)
-    assert refused.value.code == "rdp-missing"
+    assert refused.value.code == "no-rdp"
     assert "programs_path.xrdp" in str(refused.value.remedy)
 
 
