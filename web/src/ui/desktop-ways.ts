@@ -26,7 +26,7 @@ const goodFor: Record<MethodName, string> = {
   native: "Sharp and quick, with sound",
   webrtc: "For lossy networks",
   vnc: "Plain and sturdy, no sound",
-  rdp: "Microsoft's protocol",
+  rdp: "Through xrdp, no sound",
   guacamole: "Through guacd",
   moonlight: "In a client of your own: television, phone, computer",
 };
