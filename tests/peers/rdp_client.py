@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from earthshine.runner.desktops import x11
+from earthshine.runner.desktops import resize, x11
 from earthshine.runner.desktops.backends import Display, DisplaySpec, choose
 
 SHIFT = "Shift_L"
@@ -24,9 +24,10 @@ KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 class Screen:
     """An Xvfb."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, width: int, height: int) -> None:
         self.environment = display.environment
         self._connection = x11.connect(display.name, str(display.authority))
+        resize.set_size(self._connection, width, height)
 
     def close(self) -> None:
         x11.disconnect(self._connection)
@@ -81,7 +82,7 @@ async def screen(width: int, height: int) -> AsyncIterator[Screen]:
         )
         display = choose(spec)
         await display.start()
-        shown = Screen(display)
+        shown = Screen(display, width, height)
         try:
             yield shown
         finally:

@@ -173,7 +173,10 @@ class LendRdp(Command, tag="lend-rdp"):
 
 
 class AdjustRdp(Command, tag="adjust-rdp"):
-    """What an offer's holder may do has changed, or they may not connect any more."""
+    """What an offer's holder may do has changed, or they may not connect any more.
+
+    Done's value is an `RdpOffer`.
+    """
 
     offer_id: str
     by: str
@@ -272,6 +275,13 @@ class RdpLent(Payload):
 
     def __repr__(self) -> str:
         return f"RdpLent({self.destination!r}, {self.offer_id!r})"
+
+
+class RdpOffer(Payload):
+    """How an offer stands."""
+
+    spent: bool
+    """Nobody can come in by it any more; who did may still be there."""
 
 
 class RfbLent(Payload):

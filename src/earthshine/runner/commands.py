@@ -26,6 +26,7 @@ from earthshine.protocols.envelope import (
     OpenDesktop,
     Prompt,
     RdpLent,
+    RdpOffer,
     Refused,
     Resize,
     RfbLent,
@@ -215,7 +216,7 @@ class Commands:
 
     async def _on_desktop(
         self, session_id: str, command: OnDesktop
-    ) -> DesktopPlaces | RfbLent | RdpLent | None:
+    ) -> DesktopPlaces | RfbLent | RdpLent | RdpOffer | None:
         if self._desktops is None:
             raise CommandRefusedError("no-desktop", "this runner has no desktops")
         match command:
@@ -226,18 +227,17 @@ class Commands:
             case LendRdp():
                 return await self._desktops.lend_rdp(session_id, self._as_permitted(command))
             case AdjustRdp():
-                await self._desktops.adjust_rdp(session_id, self._as_permitted(command))
+                return await self._desktops.adjust_rdp(session_id, self._as_permitted(command))
             case CloseDesktop():
                 await self._desktops.stop(session_id)
         return None
 
-    async def _on_machine(self, command: LendRdp | AdjustRdp) -> RdpLent | None:
+    async def _on_machine(self, command: LendRdp | AdjustRdp) -> RdpLent | RdpOffer:
         machine = None if self._desktops is None else self._desktops.machine
         if machine is None:
             raise CommandRefusedError("no-rdp", "this runner does not lend its machine's desktop")
         if isinstance(command, AdjustRdp):
-            await machine.adjust(command)
-            return None
+            return await machine.adjust(command)
         self._policy().check_typing(command.by)
         return await machine.lend(command)
 

@@ -227,6 +227,21 @@ def test_losing_control_releases_what_is_held_down():
     assert stream.receive(key(30, up=0)) == b""
 
 
+def test_input_that_is_declined_is_dropped_and_nothing_stays_down():
+    sizes = []
+
+    def steering(size):
+        sizes.append(size)
+        return len(sizes) < 2
+
+    stream = ClientStream(LOGIN, view_only=False, steering=steering)
+    stream.receive(b"".join(OPENING))
+    assert stream.receive(key(30, up=0)) == key(30, up=0)
+    assert stream.receive(key(31, up=0)) == key(30, up=1) + key(31, up=1)
+    assert stream.receive(b"".join(WATCHING)) == b"".join(WATCHING), "is not asked about"
+    assert sizes == [4, 4]
+
+
 def test_several_events_in_one_message():
     stream = opened(view_only=False)
     message = b"\x00\x80\x08\x02\x00\x1e\x00\x1f"

@@ -11,9 +11,9 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -39,7 +39,7 @@ from earthshine.net.desktop_gateways import (
     RdpTarget,
     tls_context,
 )
-from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent
+from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent, RdpOffer
 from earthshine.protocols.rdp import Login
 
 NATIVE_SECONDS: Final = 300
@@ -63,8 +63,11 @@ class OpenRdp:
     lent: RdpLent
     watched: Watched
     dial: Callable[[], Awaitable[RunnerStream]]
-    adjust: Callable[[bool], Awaitable[None]]
-    """Tells the runner whether the holder may only watch, from now on. Raises DomainError."""
+    adjust: Callable[[bool], Awaitable[bool]]
+    """Tells the runner whether the holder may only watch, from now on; whether the password has
+    been used. Raises DomainError."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """A client has come and gone."""
 
     @property
     def only_watch(self) -> bool:
@@ -98,7 +101,7 @@ class _AtDoor:
     """A gateway whose viewer is held back at the runner's door as well."""
 
     def __init__(
-        self, gateway: RdpGateway, adjust: Callable[[bool], Awaitable[None]], *, view_only: bool
+        self, gateway: RdpGateway, adjust: Callable[[bool], Awaitable[bool]], *, view_only: bool
     ) -> None:
         self._gateway = gateway
         self._adjust = adjust
@@ -156,7 +159,7 @@ class RdpService:
         opened = await stack.enter_async_context(self._opened(actor, session_id, NATIVE_SECONDS))
 
         async def dial() -> ByteStream:
-            return _Heard(await opened.dial(), opened.watched)
+            return _Heard(await opened.dial(), opened)
 
         return await self._open(
             actor, opened.lent, dial, stack, _Following(opened), session_id=session_id
@@ -257,7 +260,7 @@ class RdpService:
             details={"of": "desktop", "view-only": view_only},
         )
         wish = LendRdp(request_id="", by=actor.name, view_only=view_only, seconds=seconds)
-        return _lent(await self._runners.request(record.runner_id, record.id, wish))
+        return _answered(await self._runners.request(record.runner_id, record.id, wish), RdpLent)
 
     async def _lend_machine(self, actor: Actor, runner_id: str) -> RdpLent:
         connection = self._runners.connection(runner_id)
@@ -265,13 +268,14 @@ class RdpService:
             AuditKind.RDP_OFFERED, actor, runner_id=runner_id, details={"of": "machine"}
         )
         wish = LendRdp(request_id="", by=actor.name, view_only=False, seconds=NATIVE_SECONDS)
-        return _lent(await connection.request(None, wish))
+        return _answered(await connection.request(None, wish), RdpLent)
 
     async def _adjust(
         self, actor: Actor, runner_id: str, session_id: str, lent: RdpLent, *, view_only: bool
-    ) -> None:
+    ) -> bool:
         wish = AdjustRdp(request_id="", offer_id=lent.offer_id, by=actor.name, view_only=view_only)
-        await self._runners.request(runner_id, session_id, wish)
+        answer = await self._runners.request(runner_id, session_id, wish)
+        return _answered(answer, RdpOffer).spent
 
     def _withdraw(self, actor: Actor, runner_id: str, session_id: str, lent: RdpLent) -> None:
         """Best effort: a runner that is not there lets nobody in either."""
@@ -342,36 +346,37 @@ class RdpService:
 
 
 class _Following:
-    """What happens while a port is open: it closes a while after its first use, and what its
-    holder may do changes with their role."""
+    """What happens while a port is open: it closes when the password has been used, at the latest
+    a while after the first client came, and what its holder may do changes with their role."""
 
     def __init__(self, opened: OpenRdp | None) -> None:
         self._opened = opened
-        watcher = None if opened is None else opened.watched.watcher
-        self._changed = asyncio.Event() if watcher is None else watcher.changed
+        self._news: tuple[asyncio.Event, ...] = ()
+        if opened is not None:
+            self._news = (opened.watched.watcher.changed, opened.left)
 
     async def until_over(self, entry: Entry) -> None:
         """Raises DomainError where its holder may not see the session any more."""
-        over = asyncio.ensure_future(entry.over())
-        used = asyncio.ensure_future(entry.used())
-        closing = [used]
-        loop = asyncio.get_running_loop()
+        over, used = asyncio.ensure_future(entry.over()), asyncio.ensure_future(entry.used())
+        awaited = {over, used}
         timer: asyncio.TimerHandle | None = None
         try:
             while not over.done():
-                changed = asyncio.ensure_future(self._changed.wait())
+                news = {asyncio.ensure_future(event.wait()) for event in self._news}
                 try:
-                    await asyncio.wait(
-                        {over, changed, *closing}, return_when=asyncio.FIRST_COMPLETED
-                    )
+                    await asyncio.wait(awaited | news, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    changed.cancel()
-                if closing and used.done():
-                    closing.clear()
+                    for one in news:
+                        one.cancel()
+                if used.done() and timer is None:
+                    awaited.discard(used)
+                    loop = asyncio.get_running_loop()
                     timer = loop.call_later(AGAIN_SECONDS, entry.release)
-                if self._changed.is_set() and self._opened is not None:
-                    self._changed.clear()
-                    await _adjusted(self._opened)
+                if self._opened is not None and any(event.is_set() for event in self._news):
+                    for event in self._news:
+                        event.clear()
+                    if await _adjusted(self._opened):
+                        entry.release()
         finally:
             over.cancel()
             used.cancel()
@@ -379,12 +384,12 @@ class _Following:
                 timer.cancel()
 
 
-async def _adjusted(opened: OpenRdp) -> None:
-    """The holder's role may have changed: the runner is told. Raises DomainError, also for who may
-    not even see the session any more."""
+async def _adjusted(opened: OpenRdp) -> bool:
+    """The holder's role may have changed: the runner is told, and says whether the password has
+    been used. Raises DomainError, also for who may not even see the session any more."""
     if opened.watched.watcher.put_out.is_set():
         raise NotAllowedError("The session is not shared with you any more.")
-    await opened.adjust(not opened.watched.may_control)
+    return await opened.adjust(not opened.watched.may_control)
 
 
 class _Heard:
@@ -393,9 +398,10 @@ class _Heard:
     It is TLS between client and runner: nobody here can tell input from the rest.
     """
 
-    def __init__(self, stream: ByteStream, watched: Watched) -> None:
+    def __init__(self, stream: ByteStream, opened: OpenRdp) -> None:
         self._stream = stream
-        self._watched = watched
+        self._watched = opened.watched
+        self._left = opened.left
 
     async def read(self) -> bytes:
         return await self._stream.read()
@@ -410,14 +416,19 @@ class _Heard:
 
     async def close(self) -> None:
         await self._stream.close()
+        self._left.set()
 
     def abort(self) -> None:
         self._stream.abort()
+        self._left.set()
 
 
-def _lent(answer: object) -> RdpLent:
+Answer = TypeVar("Answer", RdpLent, RdpOffer)
+
+
+def _answered(answer: object, kind: type[Answer]) -> Answer:
     try:
-        return msgspec.convert(answer, RdpLent)
+        return msgspec.convert(answer, kind)
     except msgspec.ValidationError:
         raise RunnerUnavailableError(
             "The runner's answer makes no sense.",

@@ -13,6 +13,7 @@ from earthshine.protocols.envelope import (
     LendRdp,
     LendRfb,
     RdpLent,
+    RdpOffer,
     RfbLent,
 )
 from earthshine.protocols.revdial import UnixDestination
@@ -93,9 +94,9 @@ class Desktops:
         await desktop.wake()
         return await self._lending().lend(desktop, wish)
 
-    async def adjust_rdp(self, session_id: str, wish: AdjustRdp) -> None:
+    async def adjust_rdp(self, session_id: str, wish: AdjustRdp) -> RdpOffer:
         """What an RDP client may do has changed. Raises DesktopError."""
-        await self._lending().adjust(session_id, wish)
+        return await self._lending().adjust(session_id, wish)
 
     def _lending(self) -> RdpLending:
         if self._rdp is None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent
+from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent, RdpOffer
 from earthshine.runner.desktops import capabilities
 from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.holder.budget import RestartBudget
@@ -213,15 +213,17 @@ class RdpLending:
             height=size[1],
         )
 
-    async def adjust(self, desktop_id: str, wish: AdjustRdp) -> None:
+    async def adjust(self, desktop_id: str, wish: AdjustRdp) -> RdpOffer:
         """Change or withdraw an offer, also one in use."""
         service = self._services.get(desktop_id)
         if service is None:
-            return
+            return RdpOffer(spent=True)
         if wish.withdrawn:
             service.doorkeeper.withdraw(wish.offer_id)
         else:
             await service.doorkeeper.adjust(wish.offer_id, view_only=wish.view_only)
+        offer = service.offers.get(wish.offer_id)
+        return RdpOffer(spent=offer is None or offer.is_spent(time.monotonic()))
 
     def serves(self, path: str) -> bool:
         """Whether this is the socket of an xrdp of ours."""

@@ -17,7 +17,7 @@ import string
 import subprocess
 from typing import Final
 
-from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent
+from earthshine.protocols.envelope import AdjustRdp, LendRdp, RdpLent, RdpOffer
 from earthshine.runner.desktops.keeper import DesktopError
 from earthshine.runner.desktops.rdp.settings import RdpSettings
 
@@ -109,10 +109,11 @@ class MachineRdp:
             view_only=False,
         )
 
-    async def adjust(self, wish: AdjustRdp) -> None:
+    async def adjust(self, wish: AdjustRdp) -> RdpOffer:
         """Withdraw an offer, if it is the current one. Raises DesktopError."""
         if wish.withdrawn:
             await self._withdraw(wish.offer_id)
+        return RdpOffer(spent=self._offer != wish.offer_id)
 
     def _expired(self, offer_id: str) -> None:
         assert self._tasks is not None

@@ -51,6 +51,10 @@ class Offer:
     spent: Wrong | None = None
     """Why it is no good any more."""
 
+    def is_spent(self, now: float) -> bool:
+        """Whether it is no good any more."""
+        return self.spent is not None or self.expires <= now
+
 
 class Offers:
     """Those of one desktop."""
@@ -95,10 +99,10 @@ class Offers:
 
     def waiting(self, now: float) -> int:
         """How many can still be used."""
-        return sum(o.spent is None and o.expires > now for o in self._offers.values())
+        return sum(not o.is_spent(now) for o in self._offers.values())
 
     def _forget(self, now: float) -> None:
         kept = [o for o in self._offers.values() if o.expires + REMEMBER_SECONDS > now]
-        good = [o for o in kept if o.spent is None and o.expires > now]
-        spent = [o for o in kept if o.spent is not None or o.expires <= now]
+        good = [o for o in kept if not o.is_spent(now)]
+        spent = [o for o in kept if o.is_spent(now)]
         self._offers = {o.offer_id: o for o in (*spent[-MAX_REMEMBERED:], *good)}
