@@ -80,6 +80,8 @@ class FakeWays:
         """By which way sockets were opened, in order."""
         self.queries: list[dict[str, str]] = []
         """Of the Guacamole tunnels that were opened."""
+        self.running: list[dict[str, str]] = []
+        """Guacamole connections that can be joined."""
         self.keys: list[tuple[str, int, int]] = []
         """Way, down, keysym."""
         self.mouse: list[tuple[str, int, int, int]] = []
@@ -95,6 +97,7 @@ class FakeWays:
         return [
             Route(f"{one}/connection-methods", self._methods),
             Route(f"{one}/rdp-connection", self._rdp_connection),
+            Route(f"{one}/guac/connections", self._guacamole_connections),
             WebSocketRoute(f"{one}/desktop", self._native),
             WebSocketRoute(f"{one}/desktop/vnc", self._vnc),
             WebSocketRoute(f"{one}/desktop/rdp", self._rdp),
@@ -143,6 +146,9 @@ class FakeWays:
             for name, label in LABELS.items()
         ]
         return JSONResponse({"methods": methods})
+
+    async def _guacamole_connections(self, _request: Request) -> Response:
+        return JSONResponse({"connections": self.running})
 
     async def _rdp_connection(self, request: Request) -> Response:
         if "rdp" in self.broken:
@@ -292,7 +298,12 @@ class FakeWays:
     # Guacamole: one picture as PNG.
 
     async def _guacamole(self, websocket: WebSocket) -> None:
-        self.queries.append(dict(websocket.query_params))
+        query = dict(websocket.query_params)
+        self.queries.append(query)
+        if "join" in query and query["join"] not in {one["id"] for one in self.running}:
+            await websocket.accept("guacamole")
+            await websocket.close(4004, "516 That connection has ended.")
+            return
         async with self._connection(websocket, "guacamole", "guacamole") as works:
             if not works:
                 return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.fake_control_plane import CODE, FakeControlPlane
-from tests.e2e.fake_session import FakeSession
+from tests.e2e.fake_session import FakeSession, iso
 from tests.e2e.fake_ways import OLA
 from tests.e2e.pages import EarthshinePages
 from tests.e2e.ways_page import WaysPage
@@ -220,6 +221,31 @@ def test_rdp_that_is_refused_makes_room(
     expect(desktop.app.notices.last).to_contain_text("“RDP” did not work")
     desktop.expect_way("Built in")
     assert plane.ways.opened.count("rdp") == 4
+
+
+def test_somebody_elses_guacamole_is_joined(
+    desktop: WaysPage, plane: FakeControlPlane, shots: Path
+) -> None:
+    since = iso(time.time())
+    plane.ways.running = [
+        {"id": "$a-1", "protocol": "rdp", "name": "Ola", "since": since},
+        {"id": "$b-2", "protocol": "vnc", "name": "mira", "since": since},
+    ]
+    desktop.opener.click()
+    expect(desktop.way("Guacamole, with Ola")).to_contain_text("What Ola sees by RDP")
+    expect(desktop.way("with mira")).to_have_count(0)
+    desktop.page.screenshot(path=shots / "ways-join.png")
+    desktop.way("Guacamole, with Ola").click()
+    desktop.wait_shown()
+    assert plane.ways.queries[-1]["join"] == "$a-1"
+    desktop.expect_way("Guacamole, with Ola")
+
+    plane.ways.running = []
+    plane.run(plane.ways.close("guacamole", BROKEN, "523 Ola has left."))
+    expect(desktop.app.notices.last).to_contain_text("Ola's connection has ended")
+    desktop.wait_shown()
+    expect(desktop.opener).not_to_contain_text("Ola")
+    assert "join" not in plane.ways.queries[-1]
 
 
 # --- on a phone ----------------------------------------------------------------------------------

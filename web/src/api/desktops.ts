@@ -1,7 +1,7 @@
 /** Ways into desktops, of the JSON API. */
 
 import { client, outcome } from "./call";
-import type { RdpConnection } from "./types";
+import type { GuacamoleConnection, RdpConnection } from "./types";
 
 /** Where a login leads: a session's desktop, or a whole machine. */
 export interface RdpTarget {
@@ -13,4 +13,10 @@ export interface RdpTarget {
 export function rdpConnection({ kind, id }: RdpTarget): Promise<RdpConnection> {
   if (kind === "session") return outcome(client.GET("/api/v1/sessions/{session_id}/rdp-connection", { params: { path: { session_id: id } } }));
   return outcome(client.GET("/api/v1/external-agents/runners/{runner_id}/rdp-connection", { params: { path: { runner_id: id } } }));
+}
+
+/** What one may join. */
+export async function guacamoleConnections(sessionId: string): Promise<readonly GuacamoleConnection[]> {
+  const path = { session_id: sessionId };
+  return (await outcome(client.GET("/api/v1/sessions/{session_id}/guac/connections", { params: { path } }))).connections;
 }

@@ -9,6 +9,8 @@ export type SessionState = Session["state"];
 export type Runner = Schemas["RunnerView"];
 export type ConnectionMethod = Schemas["ConnectionMethod"];
 export type RdpConnection = Schemas["RdpConnection"];
+/** Of guacd, which somebody has opened and others can join. */
+export type GuacamoleConnection = Schemas["GuacamoleConnection"];
 export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];

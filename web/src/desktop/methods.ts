@@ -13,6 +13,15 @@ export function pathOf(method: Pick<ConnectionMethod, "name" | "path">, sessionI
   return `${api}/sessions/${encodeURIComponent(sessionId)}/${tail}`;
 }
 
+/** A Guacamole connection that runs, as a way of its own. */
+export function joined(method: ConnectionMethod, connectionId: string, sessionId: string): ConnectionMethod {
+  return { ...method, path: `${pathOf(method, sessionId)}?join=${encodeURIComponent(connectionId)}` };
+}
+
+export function isJoined(method: Pick<ConnectionMethod, "path">): boolean {
+  return method.path?.includes("?join=") ?? false;
+}
+
 /** What a person should hear after a way has failed. */
 export interface Fallback {
   readonly from: MethodName;

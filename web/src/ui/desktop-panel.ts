@@ -5,10 +5,12 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { keyed } from "lit/directives/keyed.js";
 
 import { api } from "../api/client";
-import type { ConnectionMethod } from "../api/types";
+import { guacamoleConnections } from "../api/desktops";
+import type { ConnectionMethod, GuacamoleConnection } from "../api/types";
 import { lines } from "../desktop/lines";
-import { Choosing, type MethodName } from "../desktop/methods";
+import { Choosing, type MethodName, joined } from "../desktop/methods";
 import { preferences } from "../store/preferences";
+import { store } from "../store/store";
 import type { DesktopView } from "./desktop-view";
 import "./desktop-view";
 import type { Way } from "./desktop-ways";
@@ -29,6 +31,10 @@ export class DesktopPanel extends LitElement {
   private choosing = new Choosing(views);
   /** The built-in way need not wait for the list; one that is remembered may not be there any more. */
   @state() private knows = true;
+  /** Others' connections through guacd, as of when the list was last looked at. */
+  @state() private running: readonly GuacamoleConnection[] = [];
+  /** The one that is joined. */
+  @state() private with: GuacamoleConnection | null = null;
   /** Of the view that is shown: it keeps the one it began with. */
   private method: ConnectionMethod | null = null;
 
@@ -56,7 +62,8 @@ export class DesktopPanel extends LitElement {
     if (!changed.has("sessionId")) return;
     const remembered = preferences.current.desktopWays[this.sessionId] as MethodName | undefined;
     this.choosing = new Choosing(views, remembered ?? null);
-    this.method = null;
+    this.method = this.with = null;
+    this.running = [];
     this.knows = remembered === undefined;
     void this.load();
   }
@@ -86,7 +93,34 @@ export class DesktopPanel extends LitElement {
     this.round += 1;
   }
 
+  /** Who else comes by guacd? */
+  private async look(): Promise<void> {
+    const { method, sessionId } = this;
+    try {
+      const all = await guacamoleConnections(sessionId);
+      if (sessionId === this.sessionId) this.running = all.filter((one) => one.id === this.with?.id || one.name !== store.me?.name);
+    } catch {
+      if (method === this.method) this.running = [];
+    }
+  }
+
+  private join(connection: GuacamoleConnection): void {
+    const method = this.choosing.methods.find(({ name }) => name === "guacamole");
+    if (!method) return;
+    this.choosing.choose("guacamole");
+    this.with = connection;
+    this.method = joined(method, connection.id, this.sessionId);
+    void this.updateComplete.then(() => this.takeFocus());
+  }
+
+  /** Back to a connection of one's own. */
+  private leaveOthers(): void {
+    if (this.with) this.method = null;
+    this.with = null;
+  }
+
   private choose(name: MethodName): void {
+    this.leaveOthers();
     this.choosing.choose(name);
     preferences.set({ desktopWays: { ...preferences.current.desktopWays, [this.sessionId]: name } });
     this.take();
@@ -95,6 +129,13 @@ export class DesktopPanel extends LitElement {
 
   /** This way does not work: take the next, by what the server says now. */
   private async fail(name: MethodName, why: string): Promise<void> {
+    const { with: host } = this;
+    if (host) {
+      this.leaveOthers();
+      this.take();
+      notify({ key: "method", text: `${host.name}'s connection has ended: this is one of your own.` });
+      return;
+    }
     await this.load();
     const { choosing } = this;
     const method = choosing.methods.find((known) => known.name === name);
@@ -122,15 +163,32 @@ export class DesktopPanel extends LitElement {
 
   private get ways(): Way[] {
     const { choosing } = this;
-    return choosing.methods.map((method) => ({
+    return choosing.methods.flatMap((method) => [this.wayOf(method), ...(method.name === "guacamole" && method.available ? this.joins : [])]);
+  }
+
+  private get joins(): Way[] {
+    return this.running.map((one) => ({
+      name: "guacamole",
+      label: `Guacamole, with ${one.name}`,
+      what: `What ${one.name} sees by ${one.protocol.toUpperCase()}, until they leave`,
+      obstacle: "",
+      failure: "",
+      chosen: one.id === this.with?.id,
+      choose: () => this.join(one),
+    }));
+  }
+
+  private wayOf(method: ConnectionMethod): Way {
+    const { choosing } = this;
+    return {
       name: method.name,
       label: method.label,
       // Its view is a client of the person's own.
       obstacle: method.name === "moonlight" && method.available ? "" : choosing.obstacle(method),
       failure: choosing.failure(method.name),
-      chosen: method.name === choosing.current,
+      chosen: method.name === choosing.current && !this.with,
       choose: () => this.choose(method.name),
-    }));
+    };
   }
 
   private openOwnClient(tab: Tab): void {
@@ -149,12 +207,13 @@ export class DesktopPanel extends LitElement {
         data-way=${current}
         data-round=${this.round}
         @failed=${(event: CustomEvent<string>) => void this.fail(current, event.detail)}
+        @look=${() => void this.look()}
         @worked=${() => this.worked(current)}
         @own-client=${(event: CustomEvent<Tab>) => this.openOwnClient(event.detail)}
       >
         ${this.knows
           ? keyed(
-              `${this.sessionId} ${current}`,
+              `${this.sessionId} ${current} ${this.with?.id ?? ""}`,
               html`<es-desktop-view sessionId=${this.sessionId} sessionTitle=${this.sessionTitle} .method=${this.method} .ways=${this.ways}></es-desktop-view>`,
             )
           : nothing}

@@ -10,7 +10,7 @@ import { isOfTheWay } from "../desktop/endings";
 import { ForeignViewer } from "../desktop/foreign";
 import { Keyboard } from "../desktop/keyboard";
 import { lines } from "../desktop/lines";
-import { pathOf } from "../desktop/methods";
+import { isJoined, pathOf } from "../desktop/methods";
 import { Recording, formatFor } from "../desktop/recording";
 import { PointerInput } from "../desktop/pointer";
 import { type Scale, type Shown, pixelAt, shownSize, wantedSize } from "../desktop/scaling";
@@ -182,7 +182,8 @@ export class DesktopView extends LitElement {
       this.dispatchEvent(new CustomEvent("worked", { bubbles: true }));
     }
     const { end, attempts, state, why } = viewer.status;
-    const cannot = state === "ended" && end !== null && isOfTheWay(end.code);
+    const gone = this.method !== null && isJoined(this.method);
+    const cannot = state === "ended" && end !== null && (isOfTheWay(end.code) || (gone && end.code === "not-found"));
     const never = !viewer.everDrawn && attempts >= ATTEMPTS_BEFORE_ANOTHER_WAY;
     if (this.toldFailure || !(cannot || never)) return;
     this.toldFailure = true;

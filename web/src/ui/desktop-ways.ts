@@ -12,6 +12,8 @@ import { base, buttons } from "./styles/shared";
 export interface Way {
   readonly name: MethodName;
   readonly label: string;
+  /** What it is good for, where the name does not say it. */
+  readonly what?: string;
   /** Why it cannot be taken; empty when it can. */
   readonly obstacle: string;
   /** Why it did not work just now; empty when it has not failed. */
@@ -24,15 +26,15 @@ const goodFor: Record<MethodName, string> = {
   native: "Sharp and quick, with sound",
   webrtc: "For lossy networks",
   vnc: "Plain and sturdy, no sound",
-  rdp: "Microsoft's protocol",
+  rdp: "Through xrdp, no sound",
   guacamole: "Through guacd",
   moonlight: "In a client of your own: television, phone, computer",
 };
 
 /** What is said under a way's name. */
-export function wayWords(way: Pick<Way, "name" | "obstacle" | "failure">): string {
+export function wayWords(way: Pick<Way, "name" | "what" | "obstacle" | "failure">): string {
   if (way.obstacle) return way.obstacle;
-  return way.failure ? `It did not work: ${way.failure}` : goodFor[way.name];
+  return way.failure ? `It did not work: ${way.failure}` : (way.what ?? goodFor[way.name]);
 }
 
 const EDGE = 8;
@@ -136,6 +138,7 @@ export class DesktopWays extends LitElement {
 
   /** Open under the button, or at a place of the page where the button does not show. */
   show(): void {
+    this.dispatchEvent(new CustomEvent("look", { bubbles: true, composed: true }));
     this.list.showPopover();
     const box = this.opener.getBoundingClientRect();
     const { offsetWidth, offsetHeight } = this.list;

@@ -121,11 +121,17 @@ export class RunnerCard extends LitElement {
         run: () => (this.secrets = this.secrets ? null : runnerSecrets(runner.id)),
       });
     }
+    if (store.me?.isAdmin && runner.state === "connected") items.push({ label: "Open its desktop by RDP…", run: () => void this.openByRdp() });
     if (device && !runner.revoked) items.push({ label: "Revoke", icon: "close", danger: true, run: () => void this.revoke() });
     if (runner.revoked || runner.state !== "connected") {
       items.push({ label: "Remove from the list", icon: "trash", danger: true, run: () => void this.discard() });
     }
     return items;
+  }
+
+  private async openByRdp(): Promise<void> {
+    await import("../own-client-dialog");
+    this.renderRoot.querySelector("es-own-client-dialog")?.show({ kind: "runner", id: this.runner.id }, this.runner.name, { rdp: "", moonlight: "" });
   }
 
   private renderAgent(agent: Agent) {
@@ -219,6 +225,7 @@ export class RunnerCard extends LitElement {
           </div>`
         : nothing}
       ${runner.revoked || runner.agents.length === 0 ? nothing : html`<ul>${runner.agents.map((agent) => this.renderAgent(agent))}</ul>`}
+    <es-own-client-dialog></es-own-client-dialog>
     </section>`;
   }
 }
