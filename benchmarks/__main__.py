@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import idle_runners, moonlight, moonlight_matrix, replay, revdial, terminal
+from benchmarks import desktop, idle_runners, moonlight, moonlight_matrix, replay, revdial, terminal
 from earthshine import __version__
 
 RESULTS = Path(__file__).parent / "results"
@@ -25,6 +25,7 @@ Run = Callable[[], dict[str, Any]]
 BENCHMARKS: dict[str, tuple[Run, Run, Callable[[dict[str, Any]], str]]] = {
     "terminal": (terminal.run, lambda: terminal.run(1), terminal.table),
     "replay": (replay.run, lambda: replay.run(1), replay.table),
+    "desktop": (desktop.run, desktop.quick, desktop.table),
     "idle_runners": (idle_runners.run, lambda: idle_runners.run(200), idle_runners.table),
     "moonlight": (moonlight.run, lambda: moonlight.run(1), moonlight.table),
     "moonlight_matrix": (
