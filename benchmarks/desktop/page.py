@@ -57,7 +57,6 @@ WATCH = f"""
     all.drawImage(target, 0, 0);
     const pixels = new Uint32Array(all.getImageData(0, height, w, h - height).data.buffer);
     const wanted = bench.reference;
-    bench.size = [w, h];
     if (pixels.length !== wanted.length) return;
     let off = 0;
     for (let i = 0; i < pixels.length; i += 1) if ((pixels[i] ^ wanted[i]) & 0xffffff) off += 1;
@@ -99,7 +98,7 @@ def ended(page: Page, last: int) -> None:
 def found(page: Page) -> dict[str, Any]:
     """`seen` as pairs (barcode, time of first sight), `exact` the time or None, `off` pixels."""
     answer: dict[str, Any] = page.evaluate(
-        "() => ({ seen: [...bench.seen], exact: bench.exact, off: bench.off ?? null, size: bench.size })"
+        "() => ({ seen: [...bench.seen], exact: bench.exact, off: bench.off ?? null })"
     )
     return answer
 
