@@ -28,6 +28,7 @@ WATCH = f"""
   }};
   const readFrom = (e) => {{
     if (!e.isConnected || size(e)[0] < width || size(e)[1] <= height) return null;
+    code.clearRect(0, 0, width, height); // a transparent one would leave what another showed
     code.drawImage(e, 0, 0, width, height, 0, 0, width, height);
     return read(strip);
   }};
