@@ -168,7 +168,6 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         name, seconds = line.split()
-        still(stage)
         drawn = SCENES[name](stage, float(seconds))
         print(json.dumps({"last": still(stage), "frames": drawn}), flush=True)
 
