@@ -2,10 +2,13 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 import { licences } from "./licences.ts";
+import { wasmFile } from "./wasm-file.ts";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
 
 export default defineConfig({
   base: "/",
-  plugins: [licences(fileURLToPath(new URL(".", import.meta.url)))],
+  plugins: [licences(root), wasmFile(root)],
   build: {
     outDir: "../src/earthshine/control/ui/dist",
     emptyOutDir: true,

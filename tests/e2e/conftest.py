@@ -83,6 +83,22 @@ def phone(chromium: Browser) -> Iterator[Page]:
     assert errors == []
 
 
+@pytest.fixture(params=["wide", "phone"])
+def look(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[str, Page]]:
+    """A size, and a page of it."""
+    phone = request.param == "phone"
+    context = chromium.new_context(
+        viewport=PHONE if phone else WIDE,
+        has_touch=phone,
+        is_mobile=phone,
+        color_scheme="dark",
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    yield request.param, context.new_page()
+    context.close()
+
+
 @pytest.fixture
 def app(page: Page, plane: FakeControlPlane) -> EarthshinePages:
     return EarthshinePages(page, plane.url)

@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from earthshine.control.ui.pages import policy
 from tests.e2e.fake_problems import problem
 from tests.e2e.fake_session import FakeFeed, FakeSession, Record, iso
 from tests.e2e.fake_trust import FakeTrust
+from tests.e2e.fake_ways import FakeWays
 
 UI = Path(__file__).parents[2] / "src/earthshine/control/ui/dist"
-POLICY = (
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' data: blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
+POLICY = policy("")
 CODE = "moonrise-0001"
 COOKIE = "earthshine"
 
@@ -50,6 +49,7 @@ class FakeControlPlane:
             "sharedSessionId": None,
         }
         self.trust = FakeTrust(self)
+        self.ways = FakeWays(self)
         self.sessions: dict[str, FakeSession] = {}
         self.runners: dict[str, dict[str, Any]] = {}
         self.folders: dict[str, list[dict[str, Any]]] = {}
@@ -111,6 +111,10 @@ class FakeControlPlane:
 
         self._loop.call_soon_threadsafe(run)
         assert done.wait(10)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in the server's loop."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     # What tests do to it.
 
@@ -249,6 +253,7 @@ class FakeControlPlane:
             lifespan=lifespan,
             routes=[
                 *self.trust.routes(),
+                *self.ways.routes(),
                 Route(f"{api}/sign-in", self._sign_in, methods=["POST"]),
                 Route(f"{api}/me", self._me),
                 Route(f"{api}/sign-out", self._sign_out, methods=["POST"]),

@@ -1,37 +1,18 @@
 """Every page and dialog about trust, wide and on a phone, dark and light: nothing sticks out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e import scenes
-from tests.e2e.conftest import PATIENCE_MS, PHONE, WIDE
 from tests.e2e.fake_control_plane import CODE, FakeControlPlane
 from tests.e2e.fake_trust import SHARE_CODE
+from tests.e2e.looks import look_at
 from tests.e2e.pages import EarthshinePages
 
 pytestmark = pytest.mark.browser
-
-OVERFLOW = """() => {
-  const found = [];
-  const look = root => {
-    for (const e of root.querySelectorAll('*')) {
-      if (e.closest('.terminal') || e.closest('.sr-only')) continue;
-      const box = e.getBoundingClientRect();
-      const style = getComputedStyle(e);
-      const hidden = style.visibility === 'hidden' || box.width === 0 || box.height === 0;
-      const scrolls = e.closest('pre, code') !== null;
-      const out = !hidden && !scrolls && box.right > innerWidth + 1;
-      if (out) found.push(e.tagName + '.' + e.className);
-      if (e.shadowRoot) look(e.shadowRoot);
-    }
-  };
-  look(document);
-  return found;
-}"""
 
 
 def _page(path: str) -> Callable[[EarthshinePages], object]:
@@ -118,24 +99,6 @@ PLACES: dict[str, tuple[Callable[[EarthshinePages], object], bool]] = {
 }
 
 
-SHADES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
-
-
-@pytest.fixture(params=["wide", "phone"])
-def look(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[str, Page]]:
-    phone = request.param == "phone"
-    context = chromium.new_context(
-        viewport=PHONE if phone else WIDE,
-        has_touch=phone,
-        is_mobile=phone,
-        color_scheme="dark",
-        reduced_motion="reduce",
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    yield request.param, context.new_page()
-    context.close()
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_sticks_out(
     look: tuple[str, Page], plane: FakeControlPlane, place: str, shots: Path
@@ -152,7 +115,4 @@ def test_nothing_sticks_out(
     go(app)
     page.wait_for_load_state("networkidle")
     expect(page.locator("[role=status]", has_text="Loading…")).to_have_count(0)
-    for shade in SHADES:
-        page.emulate_media(color_scheme=shade)
-        page.screenshot(path=shots / f"trust-{place}-{size}-{shade}.png")
-        assert page.evaluate(OVERFLOW) == []
+    look_at(page, shots / f"trust-{place}-{size}.png")

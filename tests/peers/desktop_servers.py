@@ -273,9 +273,9 @@ def guacd_root() -> tuple[Path | None, str]:
 
 
 @contextlib.contextmanager
-def guacd(root: Path, folder: Path) -> Iterator[int]:
+def guacd(root: Path, folder: Path, port: int | None = None) -> Iterator[int]:
     """A running guacd; yields its port."""
-    port = free_port()
+    port = port or free_port()
     log = folder / "guacd.log"
     argv = [str(root / "usr/sbin/guacd"), "-f", "-b", "127.0.0.1", "-l", str(port)]
     home = {"LD_LIBRARY_PATH": str(root / "lib-for-guacd"), "HOME": str(folder)}

@@ -23,8 +23,13 @@ from earthshine.control.audit.trail import DatabaseTrail
 from earthshine.control.authorization import Authorization, RunnerPossession, SessionRole
 from earthshine.control.credentials import current_actor
 from earthshine.control.db.engine import Database
+from earthshine.control.desktops.entries import TcpEntries
+from earthshine.control.desktops.rdp import RdpService
+from earthshine.control.desktops.rdp_routes import router as rdp_router
 from earthshine.control.desktops.routes import router as desktops_router
 from earthshine.control.desktops.service import DesktopService
+from earthshine.control.desktops.vnc import VncService
+from earthshine.control.desktops.watched import Watching
 from earthshine.control.devices.authentication import RunnerAuthentication
 from earthshine.control.devices.challenges import Challenges
 from earthshine.control.devices.pairing import PairingService
@@ -37,6 +42,9 @@ from earthshine.control.devices.tokens import TokenBook
 from earthshine.control.dialing.registry import ConnectionRegistry
 from earthshine.control.dialing.service import DialService
 from earthshine.control.errors import DomainError
+from earthshine.control.guacamole.guacd import Guacd
+from earthshine.control.guacamole.routes import router as guacamole_router
+from earthshine.control.guacamole.service import GuacamoleService
 from earthshine.control.origin import KnowsOrigin
 from earthshine.control.origins import AllowedOrigins, OriginGuard, SecurityHeaders
 from earthshine.control.previews.book import PreviewBook
@@ -56,7 +64,7 @@ from earthshine.control.sessions.journal import Journal
 from earthshine.control.sessions.routes import router as sessions_router
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sessions.storage import SessionStorage
-from earthshine.control.settings import OidcSettings
+from earthshine.control.settings import DesktopSettings, GuacdSettings, OidcSettings
 from earthshine.control.sharing.membership import MembershipBook
 from earthshine.control.sharing.routes import router as sharing_router
 from earthshine.control.sharing.service import SharingService
@@ -87,6 +95,8 @@ class ControlPlane:
         *,
         secrets_key: bytes | None = None,
         oidc: OidcSettings | None = None,
+        desktop: DesktopSettings | None = None,
+        guacd: GuacdSettings | None = None,
     ) -> None:
         """`runner_token` None: only paired runners are let in."""
         self.database = database
@@ -159,13 +169,34 @@ class ControlPlane:
         )
         self.relay = Relay()
         self.preview_book = PreviewBook()
+        ports = desktop or DesktopSettings()
+        self.entries = TcpEntries(ports.entry_host, ports.entry_ports, address=ports.entry_address)
+        self.watching = Watching(self.sessions.channel, self.sessions.role, self.typing)
         self.desktops = DesktopService(
             self.access,
             self.directory,
             self.dialing,
+            self.watching,
+        )
+        self.vnc = VncService(self.access, self.directory, self.dialing, self.watching)
+        self.guacamole = GuacamoleService(
+            self.access,
+            Guacd(guacd),
+            self.entries,
+            self.watching,
+            self.vnc,
+            self.dialing,
+            self.directory,
+        )
+        self.rdp = RdpService(
+            self.access,
+            self.directory,
+            self.dialing,
+            self.entries,
             self.sessions.channel,
             self.sessions.role,
             self.typing,
+            self.trail,
         )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
@@ -217,6 +248,7 @@ class ControlPlane:
     async def _runner_revoked(self, runner: Runner) -> None:
         """What is open ends now: the control connection, dials and streams, previews, sessions."""
         self.preview_book.end_runner(runner.id)
+        self.rdp.end_runner(runner.id)
         await self.endpoint.revoke(runner.id)
         await self.dialing.revoke(runner.id)
         for session_id in await self.storage.unfinished(runner.id):
@@ -239,6 +271,7 @@ class ControlPlane:
         self.announcer.session_changed(channel)
         if channel.record.is_final:
             self.preview_book.end_session(channel.record.id)
+            self.entries.end_session(channel.record.id)
 
     def _signed_out(self, sign_in_id: str) -> None:
         self.sockets.close(sign_in_id)
@@ -299,6 +332,7 @@ class ControlPlane:
                     tasks.create_task(self.journal.run()),
                     tasks.create_task(self.members.run()),
                     tasks.create_task(self.people.run()),
+                    tasks.create_task(self.rdp.run(self.sockets.stream)),
                 ]
                 try:
                     yield
@@ -332,10 +366,11 @@ def api() -> FastAPI:
         previews_router,
         sharing_router,
         desktops_router,
+        rdp_router,
         devices_router,
     ):
         versioned.include_router(router)
-    for router in (audit_router, secrets_router):
+    for router in (audit_router, secrets_router, guacamole_router):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
@@ -363,6 +398,9 @@ def application(
     state.runners = plane.runners
     state.sharing = plane.sharing
     state.desktops = plane.desktops
+    state.vnc = plane.vnc
+    state.guacamole = plane.guacamole
+    state.rdp = plane.rdp
     state.pairings = plane.pairings
     state.devices = plane.devices
     plane.proofs.origins = allowed.origins

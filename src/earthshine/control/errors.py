@@ -112,3 +112,10 @@ class GuacamoleUnavailableError(DomainError):
 
     code = "guacamole-unavailable"
     title = "Guacamole cannot be used"
+
+
+class PartMissingError(DomainError):
+    """A program that is needed for this is not installed, not set up or does not run."""
+
+    code = "part-missing"
+    title = "A part is missing"

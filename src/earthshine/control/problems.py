@@ -24,6 +24,7 @@ from earthshine.control.errors import (
     InvalidRequestError,
     NotAllowedError,
     NotFoundError,
+    PartMissingError,
     ProviderError,
     RunnerUnavailableError,
     SignInRequiredError,
@@ -47,6 +48,7 @@ STATUS: Final[dict[type[DomainError], int]] = {
     DialFailedError: 502,
     ProviderError: 502,
     GuacamoleUnavailableError: 502,
+    PartMissingError: 503,
 }
 CLOSE_CODES: Final[dict[type[DomainError], int]] = {
     SignInRequiredError: 4001,

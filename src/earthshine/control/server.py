@@ -217,6 +217,8 @@ class Server:
             token if settings.runner_token_enabled else None,
             secrets_key=key,
             oidc=settings.oidc,
+            desktop=settings.desktop,
+            guacd=settings.guacd,
         )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.

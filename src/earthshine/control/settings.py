@@ -78,6 +78,51 @@ class OidcSettings(BaseModel):
         return scope if "openid" in scope.split() else f"openid {scope}"
 
 
+class DesktopSettings(BaseModel):
+    """How programs outside browsers reach desktops: `[control.desktop]`, `EARTHSHINE_DESKTOP__*`.
+
+    They connect to ports of this server, each open for one connection and a short time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry_host: str = "127.0.0.1"
+    """Where those ports listen."""
+    entry_address: str = ""
+    """What clients are told to connect to, where that is not `entry_host`: a name, say."""
+    entry_ports: tuple[int, int] = (15900, 16899)
+    """First and last; (0, 0) takes free ones."""
+
+    @field_validator("entry_ports")
+    @classmethod
+    def a_range(cls, ports: tuple[int, int]) -> tuple[int, int]:
+        """First and last port."""
+        if not 0 <= ports[0] <= ports[1] <= 65535 or (ports[0] == 0 and ports[1] != 0):
+            raise ValueError("must be the first and the last port of a range, or 0 and 0")
+        return ports
+
+    @model_validator(mode="after")
+    def an_address(self) -> DesktopSettings:
+        """Nobody can connect to every address."""
+        if self.entry_host in ("0.0.0.0", "::", "") and not self.entry_address:  # noqa: S104
+            raise ValueError("listening on every address needs entry_address, which clients use")
+        return self
+
+
+class GuacdSettings(BaseModel):
+    """A guacd that shows desktops: `[control.guacd]`, `EARTHSHINE_GUACD__*`.
+
+    It is given passwords in the clear: on this machine, or on a network of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=4822, ge=1, le=65535)
+    ssh_port: int = Field(default=22, ge=1, le=65535)
+    """Where runners' own SSH servers listen, on their loopback address."""
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_PROXIES = 64
 _WAYS_TO_TLS = (
@@ -132,6 +177,9 @@ class ControlSettings(BaseSettings):
     runner_token_file: Path | None = None
     """The static token that runners present. Made in the state folder when neither is set."""
     oidc: OidcSettings | None = None
+    desktop: DesktopSettings = DesktopSettings()
+    guacd: GuacdSettings | None = None
+    """None: no Guacamole through this server."""
     runner_token_enabled: bool = True
     """Whether the static token lets runners in; else only paired ones are. `earthshine up` needs it
     for its own runner and leaves it on."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from .handover import Handover
 
@@ -50,7 +50,7 @@ class TransportStream:
         self.writer = writer
 
     @classmethod
-    async def on_socket(cls, sock: socket.socket, early: bytes = b"") -> TransportStream:
+    async def on_socket(cls, sock: socket.socket, early: bytes = b"") -> Self:
         """Put a connected socket on the event loop; it is taken over. Raises OSError."""
         sock.setblocking(False)
         try:

@@ -1,4 +1,4 @@
-"""A TCP port whose connections are dialled through: where native clients enter."""
+"""Ports and UNIX sockets whose connections are passed on as sockets: where clients enter."""
 
 from __future__ import annotations
 
@@ -26,6 +26,34 @@ async def entry_port(
     Yields the port that was bound. On leaving, no more connections are accepted and calls of
     `serve` that have not returned are cancelled; sockets they passed on live on. Raises OSError.
     """
+
+    async def listen(protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(protocol, host, port, backlog=BACKLOG)
+
+    async with _entry(listen, serve) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def entry_socket(
+    path: str, serve: Callable[[Detached], Awaitable[object]]
+) -> AsyncIterator[None]:
+    """The same on a UNIX socket that is not there yet."""
+
+    async def listen(protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_unix_server(protocol, path, backlog=BACKLOG)
+
+    async with _entry(listen, serve):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _entry(
+    listen: Callable[[Callable[[], asyncio.Protocol]], Awaitable[asyncio.Server]],
+    serve: Callable[[Detached], Awaitable[object]],
+) -> AsyncIterator[asyncio.Server]:
     waiting: set[asyncio.Task[object]] = set()
 
     async def run(entry: Detached) -> None:
@@ -44,11 +72,9 @@ async def entry_port(
         task.add_done_callback(waiting.discard)
 
     async with asyncio.TaskGroup() as tasks:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: _Entry(accepted), host, port, backlog=BACKLOG
-        )
+        server = await listen(lambda: _Entry(accepted))
         try:
-            yield server.sockets[0].getsockname()[1]
+            yield server
         finally:
             server.close()
             for task in waiting:

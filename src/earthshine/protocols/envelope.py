@@ -20,6 +20,8 @@ from earthshine.protocols.revdial import Dial, DialFailed, DialSpares
 VERSION: Final = 1
 Pixels = Annotated[int, msgspec.Meta(ge=64, le=16_384)]
 """A side of a desktop."""
+MAX_LEND_SECONDS: Final = 600
+"""How long a one-time password may wait to be used."""
 CHALLENGE_HEADER: Final = "Earthshine-Challenge"
 """In the answer to a runner's handshake: what to sign (`Token`)."""
 CLOSE_REVOKED: Final = 4003
@@ -158,6 +160,39 @@ class CloseDesktop(Command, tag="close-desktop"):
     """Stop the session's desktop and all that runs in it. The agent goes on."""
 
 
+class LendRdp(Command, tag="lend-rdp"):
+    """Somebody wants to connect by RDP. Done's value is an `RdpLent`.
+
+    To the session's own display; without a session to the machine's own xrdp.
+    """
+
+    by: str
+    view_only: bool = True
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_LEND_SECONDS)] = 60
+    """How long the password is good, once."""
+
+
+class AdjustRdp(Command, tag="adjust-rdp"):
+    """What an offer's holder may do has changed, or they may not connect any more."""
+
+    offer_id: str
+    by: str
+    view_only: bool = True
+    withdrawn: bool = False
+
+
+class LendRfb(Command, tag="lend-rfb"):
+    """Let one RFB client of `by` see the session's desktop; started again where it was stopped.
+
+    `view_only`: the VNC server itself drops what that client types. Done's value is an `RfbLent`.
+    """
+
+    by: str
+    view_only: bool = False
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=MAX_LEND_SECONDS)] = 30.0
+    """How long the client has to come."""
+
+
 class Prompt(Command, tag="prompt"):
     """Type a prompt. `command_id` makes a repetition harmless; likewise below."""
 
@@ -218,6 +253,39 @@ class DesktopPlaces(Payload):
     """Speaks the viewer protocol."""
     rfb: str | None = None
     """Speaks RFB 3.8 with VNC authentication."""
+
+
+class RdpLent(Payload):
+    """Where an RDP client is let in, once, and as whom."""
+
+    destination: str
+    """Of a dial."""
+    user: str
+    password: str
+    offer_id: str
+    view_only: bool
+    """As asked for, or because the runner's policy says so."""
+    fingerprint: str = ""
+    """SHA-256 of the certificate that the server shows, in hex."""
+    width: int = 0
+    height: int = 0
+
+    def __repr__(self) -> str:
+        return f"RdpLent({self.destination!r}, {self.offer_id!r})"
+
+
+class RfbLent(Payload):
+    """RFB for one client, who must come in time: the password is good once."""
+
+    destination: str
+    """For a dial. VNC authentication."""
+    password: str
+    refused: str = ""
+    """Why this machine lets the person only watch, whatever the control plane says."""
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"RfbLent(destination={self.destination!r})"
 
 
 # --- control: answers upwards --------------------------------------------------------------------
@@ -299,6 +367,9 @@ ControlPayload = (
     | ListFolders
     | OpenDesktop
     | CloseDesktop
+    | LendRdp
+    | AdjustRdp
+    | LendRfb
     | Input
     | Resize
     | Attend

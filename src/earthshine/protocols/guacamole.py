@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
@@ -439,11 +439,20 @@ class Tunnel:
     """One browser's tunnel.
 
     Send `opened` to the browser before anything else. A viewer's tunnel is `read_only`; taking
-    control away is `take_control`, whose bytes go to guacd so that no key stays down.
+    control away is `take_control`, whose bytes go to guacd so that no key stays down. `steering` is
+    asked about the size of each instruction that steers; what it declines is dropped, except for
+    keys and buttons that are let go.
     """
 
-    def __init__(self, tunnel_id: str, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        tunnel_id: str,
+        *,
+        read_only: bool,
+        steering: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self._id = tunnel_id
+        self._steering = steering
         self.read_only = read_only
         self._keys: dict[str, None] = {}
         self._pointer: tuple[str, str] | None = None
@@ -460,7 +469,7 @@ class Tunnel:
             if instruction.opcode == INTERNAL:
                 if instruction.arguments[:1] == ("ping",):
                     to_browser.append(instruction.to_browser())
-            elif self._may(instruction.opcode) and self._noticed(instruction):
+            elif self._may(instruction) and self._noticed(instruction):
                 to_guacd.append(instruction.to_guacd())
         return b"".join(to_guacd), "".join(to_browser)
 
@@ -482,9 +491,14 @@ class Tunnel:
         self._pointer = None
         return b"".join(instruction.to_guacd() for instruction in says)
 
-    def _may(self, opcode: str) -> bool:
-        who = FROM_BROWSER.get(opcode)
-        return who is Sender.VIEWERS or (who is Sender.CONTROLLERS and not self.read_only)
+    def _may(self, instruction: Instruction) -> bool:
+        who = FROM_BROWSER.get(instruction.opcode)
+        if who is not Sender.CONTROLLERS:
+            return who is Sender.VIEWERS
+        if self.read_only:
+            return False
+        size = sum(map(len, instruction.arguments))
+        return _lets_go(instruction) or self._steering(size)
 
     def _noticed(self, instruction: Instruction) -> bool:
         """Keep what is held down; False for a key beyond the limit, which nobody could release."""
@@ -498,3 +512,11 @@ class Tunnel:
             case Instruction("mouse", (x, y, mask, *_)):
                 self._pointer = None if mask == "0" else (x, y)
         return True
+
+
+def _lets_go(instruction: Instruction) -> bool:
+    """Whether an instruction does nothing but release a key or the buttons."""
+    match instruction:
+        case Instruction("key", (_, "0", *_)) | Instruction("mouse", (_, _, "0", *_)):
+            return True
+    return False

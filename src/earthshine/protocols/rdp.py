@@ -323,6 +323,7 @@ class ClientStream:
         self._stage = _Stage.CONNECTING
         self._is_active = False
         self._held = HeldInput()
+        self._typed = 0
 
     def receive(self, data: bytes) -> bytes:
         """What goes to the server. Raises RdpError, after which it must not be used."""
@@ -333,6 +334,11 @@ class ClientStream:
             del self._buffer[:length]
             passed.append(self._passed(message))
         return b"".join(passed)
+
+    def take_typed(self) -> int:
+        """Bytes of keys and buttons that passed since this was asked last."""
+        typed, self._typed = self._typed, 0
+        return typed
 
     def take_control(self) -> bytes:
         """Make it view-only; the bytes release every key and button that is held down."""
@@ -358,7 +364,10 @@ class ClientStream:
         if message[0] & 0x3 != _TPKT_VERSION:
             if self.view_only:
                 return b""
-            return message if self._held.notice(message) else b""
+            if not self._held.notice(message):
+                return b""
+            self._typed += len(message)
+            return message
         if self._stage is _Stage.CONNECTING:
             self._stage = _Stage.JOINING
             return with_deep_colour(message)

@@ -91,7 +91,7 @@ def vnc_response(password: bytes, challenge: bytes) -> bytes:
     return encryptor.update(challenge) + encryptor.finalize()
 
 
-class _Buffer:
+class Buffer:
     """Exact amounts from pieces of any size."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class ServerHandshake:
 
     def __init__(self, password: str | None) -> None:
         self._password = password
-        self._buffer = _Buffer()
+        self._buffer = Buffer()
         self.stage = ServerStage.VERSION
         self.desktop: ServerInit | None = None
         self._steps: dict[ServerStage, Callable[[], bytes | None]] = {
@@ -309,7 +309,7 @@ class BrowserHandshake:
     def __init__(self, desktop: ServerInit | None, *, refusal: str = "") -> None:
         self._desktop = desktop
         self._refusal = refusal or "There is no desktop."
-        self._buffer = _Buffer()
+        self._buffer = Buffer()
         self.stage = BrowserStage.VERSION
 
     def begin(self) -> bytes:
@@ -406,6 +406,7 @@ _NEVER: Final = frozenset({ClientMessage.XVP})
 _QEMU_KEY: Final = 0
 
 EXTENDED_CLIPBOARD: Final = 0xC0A1E5CE - (1 << 32)
+EXTENDED_DESKTOP_SIZE: Final = -308
 LEFT_OUT: Final = frozenset({-259, -305, -307, -309, -316})
 """Pseudo-encodings that no browser gets to announce, so that the server never begins with them.
 
@@ -421,14 +422,28 @@ class ClientMessages:
     `view_only` may change at any time and counts for every message that is not complete yet. A
     message is passed on whole or not at all. `extended_clipboard` lets the browser speak of
     clipboards beyond Latin-1, for servers known to understand it: to others such a message has
-    another length, and so another end.
+    another length, and so another end. With `fixed_size` the client cannot change the desktop's
+    size, and does not hear that it could. `steering` is asked about the size of each message that
+    steers; what it declines is dropped, except for keys and buttons that are let go.
     """
 
-    def __init__(self, *, view_only: bool, extended_clipboard: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        view_only: bool,
+        extended_clipboard: bool = False,
+        fixed_size: bool = False,
+        steering: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self.view_only = view_only
+        self._steering = steering
         self._left_out = LEFT_OUT if extended_clipboard else LEFT_OUT | {EXTENDED_CLIPBOARD}
+        self._never = _NEVER
+        if fixed_size:
+            self._left_out |= {EXTENDED_DESKTOP_SIZE}
+            self._never |= {ClientMessage.SET_DESKTOP_SIZE}
         self._extended_clipboard = extended_clipboard
-        self._buffer = _Buffer()
+        self._buffer = Buffer()
         self._skip = 0
         self._held: dict[bytes, bytes] = {}
         self._pointer: bytes | None = None
@@ -470,12 +485,16 @@ class ClientMessages:
         if head is None:
             return None
         length = _length(kind, head, extended_clipboard=self._extended_clipboard)
-        if kind in _NEVER or (self.view_only and kind not in _WATCHING):
+        if kind in self._never or (self.view_only and kind not in _WATCHING):
             self._skip = length - min(length, len(self._buffer))
             self._buffer.take(length - self._skip)
             return b""
         message = self._buffer.take(length)
-        return None if message is None else self._rewritten(kind, message)
+        if message is None:
+            return None
+        if kind not in _WATCHING and not _lets_go(kind, message) and not self._steering(length):
+            return b""
+        return self._rewritten(kind, message)
 
     def _rewritten(self, kind: ClientMessage, message: bytes) -> bytes:
         if kind is ClientMessage.SET_ENCODINGS:
@@ -499,6 +518,13 @@ class ClientMessages:
             return b""
         self._held[key] = up + message[len(up) : 4] + key
         return message
+
+
+def _lets_go(kind: ClientMessage, message: bytes) -> bool:
+    """Whether a message does nothing but release a key or the buttons."""
+    if kind is ClientMessage.QEMU:
+        return message[2:4] == bytes(2)
+    return kind in (ClientMessage.KEY, ClientMessage.POINTER) and message[1] == 0
 
 
 def _length(kind: ClientMessage, head: bytes, *, extended_clipboard: bool) -> int:

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from earthshine.protocols.envelope import (
+    AdjustRdp,
     Attend,
     CloseDesktop,
     ControlPayload,
@@ -17,11 +20,15 @@ from earthshine.protocols.envelope import (
     Forget,
     Input,
     Interrupt,
+    LendRdp,
+    LendRfb,
     ListFolders,
     OpenDesktop,
     Prompt,
+    RdpLent,
     Refused,
     Resize,
+    RfbLent,
     SessionCondition,
     Start,
     Stop,
@@ -36,7 +43,9 @@ from earthshine.runner.sessions.keeper import SessionKeeper, StartRefusedError
 
 MAX_UNDER_WAY: Final = 256
 """Commands that may be under way at once."""
-Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OpenDesktop | CloseDesktop
+OnRdp = TypeVar("OnRdp", LendRdp, AdjustRdp)
+OnDesktop = OpenDesktop | CloseDesktop | LendRfb | LendRdp | AdjustRdp
+Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OnDesktop
 log = logging.getLogger(__name__)
 
 
@@ -86,7 +95,7 @@ class Commands:
                     self._tell_now(session_id or "", command)
             case Start() | Prompt() | Interrupt() | Stop() | Forget() | ListFolders():
                 self._begin(session_id, command)
-            case OpenDesktop() | CloseDesktop():
+            case OpenDesktop() | CloseDesktop() | LendRfb() | LendRdp() | AdjustRdp():
                 self._begin(session_id, command)
             case _:
                 log.warning("a command that is not for a runner: %s", type(command).__name__)
@@ -192,7 +201,7 @@ class Commands:
             await self._keeper.start(session_id, command)
         elif isinstance(command, Forget):
             await self._keeper.forget(session_id)
-        elif isinstance(command, OpenDesktop | CloseDesktop):
+        elif isinstance(command, OnDesktop):
             return await self._on_desktop(session_id, command)
         else:
             if isinstance(command, Prompt):
@@ -203,14 +212,30 @@ class Commands:
         return None
 
     async def _on_desktop(
-        self, session_id: str, command: OpenDesktop | CloseDesktop
-    ) -> DesktopPlaces | None:
+        self, session_id: str, command: OnDesktop
+    ) -> DesktopPlaces | RfbLent | RdpLent | None:
         if self._desktops is None:
             raise CommandRefusedError("no-desktop", "this runner has no desktops")
-        if isinstance(command, CloseDesktop):
-            await self._desktops.stop(session_id)
-            return None
-        return await self._desktops.open(session_id)
+        match command:
+            case OpenDesktop():
+                return await self._desktops.open(session_id)
+            case LendRfb():
+                return await self._desktops.lend_rfb(session_id, command)
+            case LendRdp():
+                return await self._desktops.lend_rdp(session_id, self._as_permitted(command))
+            case AdjustRdp():
+                await self._desktops.adjust_rdp(session_id, self._as_permitted(command))
+            case CloseDesktop():
+                await self._desktops.stop(session_id)
+        return None
+
+    def _as_permitted(self, wish: OnRdp) -> OnRdp:
+        """Whom this machine lets nobody type for may still watch."""
+        try:
+            self._policy().check_typing(wish.by)
+        except PolicyRefusedError:
+            return msgspec.structs.replace(wish, view_only=True)
+        return wish
 
     def _tell(
         self,

@@ -31,9 +31,11 @@ from earthshine.runner.credentials import (
     credentials,
     identity_store,
 )
+from earthshine.runner.desktops.door import Doors
 from earthshine.runner.desktops.keeper import DesktopKeeper
 from earthshine.runner.desktops.offer import DesktopOffer
 from earthshine.runner.desktops.opening import Desktops
+from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
@@ -82,14 +84,17 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         redact_secrets=settings.redact_secrets,
         desktops=desktops,
     )
-    viewers = ViewerServer(settings.state_dir, settings.desktop, partial(_typing_refused, policy))
-    shown = Desktops(desktops, viewers)
+    typing_refused = partial(_typing_refused, policy)
+    viewers = ViewerServer(settings.state_dir, settings.desktop, typing_refused)
 
     def offers() -> list[AgentOffer]:
         return policy().offers(catalog.offers())
 
     relay = Relay()
     relay.start()
+    doors = Doors(relay)
+    rdp = RdpLending(settings.state_dir, settings.desktop, doors)
+    shown = Desktops(desktops, viewers, doors, typing_refused, rdp)
     wrong: BaseExceptionGroup[RunnerConfigurationError] | None = None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -140,6 +145,8 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
             look = asyncio.Event()
             policy.on_change = look.set
             viewers.begin(tasks)
+            doors.begin(tasks)
+            rdp.begin(tasks)
             await desktops.load(tasks)
             await keeper.load(tasks)
             background = [

@@ -155,7 +155,7 @@ async def test_every_socket_as(here, scene, who):
     column = PEOPLE.index(who)
     headers = people[who].headers if people[who] else {}
     for template in SOCKETS:
-        url = f"ws://127.0.0.1:{here.port}{template.format(session_id=session)}"
+        url = f"ws://127.0.0.1:{here.port}{template.format(**PLACES | {'session_id': session})}"
         got = IN
         async with connect(url, additional_headers=headers, close_timeout=1) as socket:
             try:

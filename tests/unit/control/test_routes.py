@@ -19,9 +19,12 @@ from earthshine.control.accounts.tickets import TicketService
 from earthshine.control.accounts.tokens import TokenService
 from earthshine.control.app import RunnerDoor
 from earthshine.control.audit.service import AuditService
+from earthshine.control.desktops.rdp import RdpService
 from earthshine.control.desktops.service import DesktopService
+from earthshine.control.desktops.vnc import VncService
 from earthshine.control.devices.pairing import PairingService
 from earthshine.control.devices.service import DeviceService
+from earthshine.control.guacamole.service import GuacamoleService
 from earthshine.control.previews.service import PreviewService
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.secrets.service import SecretService
@@ -38,6 +41,7 @@ from tests.unit.control.route_table import (
     MEMBER,
     OF_A_SESSION,
     OPEN,
+    PLACES,
     RUNNER,
     ask,
 )
@@ -145,7 +149,7 @@ async def test_an_admin_may_see_everybodys(here, runner):
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}])
 async def test_who_is_not_signed_in_gets_no_socket(here, runner, path, headers):
     session_id = await runner.run_session(here.member)
-    url = f"ws://127.0.0.1:{here.port}{path.format(session_id=session_id)}"
+    url = f"ws://127.0.0.1:{here.port}{path.format(**PLACES | {'session_id': session_id})}"
     if EXPECTED["WS", path] == RUNNER:
         with pytest.raises(InvalidStatus) as refused:
             await connect(url, additional_headers=headers | {"earthshine-runner": "-"})
@@ -212,6 +216,7 @@ INTERNAL = {
     (SessionService, "channel"),
     (SessionService, "view"),
     (SessionService, "review"),
+    (VncService, "dial"),
     # By the link's code.
     (SharingService, "follow"),
     (SharingService, "session_of_guest"),
@@ -234,6 +239,9 @@ SERVICES = (
     PreviewService,
     SharingService,
     DesktopService,
+    VncService,
+    GuacamoleService,
+    RdpService,
     PairingService,
     DeviceService,
     AuditService,

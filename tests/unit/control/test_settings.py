@@ -142,3 +142,23 @@ def test_what_is_no_loopback(host):
 def test_a_runners_mistakes_are_told(values):
     with pytest.raises(ValidationError):
         RunnerSettings(**values)
+
+
+def test_ports_for_native_clients(monkeypatch):
+    assert ControlSettings().desktop.entry_host == "127.0.0.1"
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_PORTS", "[20000, 20009]")
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_ADDRESS", "desks.example")
+    desktop = ControlSettings().desktop
+    assert (desktop.entry_ports, desktop.entry_address) == ((20000, 20009), "desks.example")
+    for wrong in ("[20009, 20000]", "[0, 5]", "[1, 70000]"):
+        monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_PORTS", wrong)
+        with pytest.raises(ValidationError, match="first and the last port"):
+            ControlSettings()
+
+
+def test_every_address_is_none_to_connect_to(monkeypatch):
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_HOST", "0.0.0.0")
+    with pytest.raises(ValidationError, match="entry_address"):
+        ControlSettings()
+    monkeypatch.setenv("EARTHSHINE_DESKTOP__ENTRY_ADDRESS", "desks.example")
+    assert ControlSettings().desktop.entry_host == "0.0.0.0"

@@ -7,7 +7,12 @@ type Schemas = components["schemas"];
 export type Session = Schemas["SessionView"];
 export type SessionState = Session["state"];
 export type Runner = Schemas["RunnerView"];
-export type ConnectionMethod = Schemas["ConnectionMethod"];
+export type ConnectionMethod = Schemas["ConnectionMethod"] & {
+  /** Of the WebSocket. */
+  path?: string | null;
+  /** This person may steer by it. */
+  control?: boolean;
+};
 export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];

@@ -3,13 +3,14 @@
  * copies is offered, and taken at once only where the person has allowed that.
  */
 
-import { MAX_FROM_VIEWER, type Clipboard, encode } from "./messages";
+import { MAX_FROM_VIEWER, type Clipboard } from "./messages";
 
 /** Bytes of text or picture that cross at once: what the desktop takes. */
 export const MAX_CLIPBOARD = Math.min(1024 * 1024, MAX_FROM_VIEWER - 2);
 
 export interface ClipboardHooks {
-  send(message: Uint8Array<ArrayBuffer>): boolean;
+  /** To the desktop's clipboard. False: it was not sent. */
+  send(kind: Clipboard["kind"], data: Uint8Array<ArrayBuffer>): boolean;
   /** The desktop has copied something and it may not be taken without asking. */
   offered(offer: Offer): void;
   /** It does not fit. */
@@ -91,7 +92,7 @@ export class SharedClipboard {
       return false;
     }
     const print = await fingerprint(kind, data);
-    if (print !== this.both && this.hooks.send(encode.clipboard(kind, data))) this.both = print;
+    if (print !== this.both && this.hooks.send(kind, data)) this.both = print;
     return true;
   }
 }

@@ -16,9 +16,16 @@ export interface Control {
   readonly typing: boolean;
   /** Others who ask for control while this person has it. */
   readonly asking: readonly ViewerIs[];
+  /** Nobody decides who has control: all who may steer can, at once. */
+  readonly shared?: boolean;
 }
 
 export const nobody: Control = { me: null, others: [], holder: null, mine: false, mayControl: false, typing: false, asking: [] };
+
+/** Where the desktop does not say who has control. */
+export function shared(mayControl: boolean): Control {
+  return { ...nobody, mayControl, typing: mayControl, shared: true };
+}
 
 export function controlOf(said: Viewers): Control {
   const me = said.viewers.find((viewer) => viewer.you) ?? null;
@@ -39,6 +46,7 @@ export function controlOf(said: Viewers): Control {
 
 /** What the toolbar says about control. */
 export function controlWords(control: Control): string {
+  if (control.shared) return control.mayControl ? "You can type and click" : "You are watching";
   if (!control.me) return "";
   if (control.mine) return "You have control";
   if (control.holder) return `${control.holder.name} has control`;

@@ -5,7 +5,7 @@
  * never comes (another window took it) are let go as soon as an event says that they are not down.
  */
 
-import { encode } from "./messages";
+import type { DesktopInput } from "./input";
 import { inputCodeOf, keysymOf } from "./keysyms";
 
 /** What is used of a KeyboardEvent. */
@@ -15,11 +15,10 @@ export type KeyStroke = Pick<
 >;
 export type Modifiers = Pick<KeyStroke, "ctrlKey" | "shiftKey" | "altKey" | "metaKey">;
 
-type Send = (message: Uint8Array<ArrayBuffer>) => boolean;
-
 interface Held {
   readonly keysym: number;
-  readonly key: number;
+  /** The place on the keyboard that it stands for. */
+  readonly code: string;
   /** The key's name, to find modifiers. */
   readonly name: string;
   readonly at: number;
@@ -47,7 +46,7 @@ export class Keyboard {
   private readonly held = new Map<string, Held>();
 
   constructor(
-    private readonly send: Send,
+    private readonly input: Pick<DesktopInput, "key" | "text" | "releaseAll">,
     private readonly mac: boolean = isMac(),
   ) {}
 
@@ -59,16 +58,16 @@ export class Keyboard {
   down(stroke: KeyStroke): boolean {
     if (stroke.isComposing || stroke.keyCode === PROCESSING || stroke.key === "Process" || stroke.key === "Unidentified") return false;
     if (stroke.key === "Dead") return false;
-    const { keysym, key } = this.meaning(stroke);
-    if (keysym === 0 && key === 0) return true;
+    const { keysym, code } = this.meaning(stroke);
+    if (keysym === 0 && inputCodeOf(code) === 0) return true;
     if (keysym === 0 && stroke.key.length > 1) return true;
     if (keysym === LEVEL3 && !this.mac) this.forgetFalseControl(stroke.timeStamp);
     const id = stroke.code || stroke.key;
     const before = this.held.get(id);
     if (before && before.keysym !== keysym) this.let(id, before);
     if (this.held.size >= MAX_HELD && !this.held.has(id)) this.releaseAll();
-    this.held.set(id, { keysym, key, name: stroke.key, at: stroke.timeStamp });
-    this.send(encode.key(true, keysym, key));
+    this.held.set(id, { keysym, code, name: stroke.key, at: stroke.timeStamp });
+    this.input.key(true, keysym, code);
     // A Mac does not say that a key went up while Command is down.
     if (this.mac && stroke.metaKey && stroke.key !== "Meta") this.up(stroke);
     return true;
@@ -93,8 +92,8 @@ export class Keyboard {
   /** A key without an event of its own: of the rows for phones, or to be sent by name. */
   tap(key: string, code: string): void {
     const keysym = keysymOf(key, 0);
-    this.send(encode.key(true, keysym, inputCodeOf(code)));
-    this.send(encode.key(false, keysym, inputCodeOf(code)));
+    this.input.key(true, keysym, code);
+    this.input.key(false, keysym, code);
   }
 
   /** Hold or let go of a modifier that a button stands for. */
@@ -105,23 +104,23 @@ export class Keyboard {
   }
 
   type(text: string): void {
-    for (const message of encode.text(text)) this.send(message);
+    this.input.text(text);
   }
 
   /** The window lost the focus: nothing is down any more. */
   releaseAll(): void {
     this.held.clear();
-    this.send(encode.releaseAll());
+    this.input.releaseAll();
   }
 
-  private meaning(stroke: KeyStroke): { keysym: number; key: number } {
+  private meaning(stroke: KeyStroke): { keysym: number; code: string } {
     const keysym = keysymOf(stroke.key, stroke.location);
-    const key = inputCodeOf(stroke.code);
-    if (!this.mac) return { keysym, key };
+    const { code } = stroke;
+    if (!this.mac) return { keysym, code };
     // On a Mac, Option makes characters as AltGr does elsewhere, and Command does what Control does there.
-    if (stroke.key === "Alt") return { keysym: LEVEL3, key: inputCodeOf("AltRight") };
-    if (stroke.key === "Meta") return { keysym: CONTROL, key: inputCodeOf("ControlLeft") };
-    return { keysym, key };
+    if (stroke.key === "Alt") return { keysym: LEVEL3, code: "AltRight" };
+    if (stroke.key === "Meta") return { keysym: CONTROL, code: "ControlLeft" };
+    return { keysym, code };
   }
 
   private forgetFalseControl(now: number): void {
@@ -131,6 +130,6 @@ export class Keyboard {
 
   private let(id: string, held: Held): void {
     this.held.delete(id);
-    this.send(encode.key(false, held.keysym, held.key));
+    this.input.key(false, held.keysym, held.code);
   }
 }

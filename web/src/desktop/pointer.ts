@@ -1,8 +1,6 @@
 /** Mouse, pen and wheel on the desktop: places, buttons, and movements of a locked pointer. */
 
-import { encode } from "./messages";
-
-type Send = (message: Uint8Array<ArrayBuffer>) => boolean;
+import type { DesktopInput } from "./input";
 
 /** The browser's buttons and the protocol's. */
 const buttonBits: readonly (readonly [number, number])[] = [
@@ -65,7 +63,7 @@ export class PointerInput {
 
   constructor(
     private readonly element: HTMLElement,
-    private readonly send: Send,
+    private readonly input: Pick<DesktopInput, "pointer" | "pointerBy" | "wheel">,
     private readonly hooks: PointerHooks,
   ) {
     const { signal } = this.off;
@@ -131,7 +129,7 @@ export class PointerInput {
     const same = `${x} ${y} ${buttons}`;
     if (same === this.lastSent) return;
     this.lastSent = same;
-    this.send(encode.pointer(x, y, buttons));
+    this.input.pointer(x, y, buttons);
     this.hooks.moved(x, y);
   }
 
@@ -143,13 +141,13 @@ export class PointerInput {
     const dy = Math.trunc(this.restY);
     this.restX -= dx;
     this.restY -= dy;
-    if (dx !== 0 || dy !== 0 || buttons !== before) this.send(encode.pointerBy(dx, dy, buttons));
+    if (dx !== 0 || dy !== 0 || buttons !== before) this.input.pointerBy(dx, dy, buttons);
   }
 
   private turned(event: WheelEvent): void {
     event.preventDefault();
     if (!this.hooks.allowed()) return;
     const turned = this.wheel.turn(event);
-    if (turned) this.send(encode.wheel(turned.dx, turned.dy));
+    if (turned) this.input.wheel(turned.dx, turned.dy);
   }
 }

@@ -2,12 +2,15 @@
 
 import type { Status } from "../feed/link";
 import { AudioPlayer } from "./audio";
+import type { DesktopClient } from "./client";
 import { DesktopCanvas } from "./canvas";
 import { type Offer, SharedClipboard } from "./clipboard";
 import { type Control, controlNews, controlOf, nobody } from "./control";
 import { type OtherPointer, cursorOf } from "./cursor";
+import { NativeInput } from "./input";
 import { type DesktopIs, type DesktopProblem, type FromDesktop, type Preset, type Wish, encode } from "./messages";
 import { Painter } from "./painter";
+import type { Size } from "./scaling";
 import { Statistics } from "./statistics";
 import { DesktopStream, type StreamHooks } from "./stream";
 import { VideoPlayer, canDecode } from "./video";
@@ -30,7 +33,9 @@ export interface ViewerHooks {
 
 type Pictures = Extract<Wish, { type: "watch" }>["video"];
 
-export class DesktopViewer extends EventTarget {
+export class DesktopViewer extends EventTarget implements DesktopClient {
+  readonly native = this;
+  readonly input = new NativeInput((message) => this.send(message));
   status: Status;
   desktop: DesktopIs | null = null;
   control: Control = nobody;
@@ -90,7 +95,7 @@ export class DesktopViewer extends EventTarget {
       failed: (why) => this.useStills(`This browser could not decode the video (${why}): you see stills.`),
     });
     this.clipboard = new SharedClipboard({
-      send: (message) => this.send(message),
+      send: (kind, data) => this.send(encode.clipboard(kind, data)),
       offered: (offer) => hooks.offered(offer),
       taken: (offer) => hooks.copied(offer),
       tooLarge: (bytes) => hooks.news("That is too large for the desktop's clipboard.", `${Math.ceil(bytes / 1024)} KiB; up to 1 MiB fits.`),
@@ -115,6 +120,25 @@ export class DesktopViewer extends EventTarget {
     this.video.close();
     this.painter.close();
     this.audio.stop();
+  }
+
+  get size(): Size {
+    const { width, height } = this.canvas;
+    return { width, height };
+  }
+
+  get surface(): HTMLCanvasElement {
+    return this.canvas.element;
+  }
+
+  /** The canvas takes what room it is given. */
+  fit(): void {}
+
+  /** The desktop itself gives control to the first who types. */
+  steers(): void {}
+
+  file(): Promise<Blob | null> {
+    return this.canvas.file();
   }
 
   /** Why the server closed the line, in its own words. */

@@ -8,7 +8,7 @@ export type Verdict =
   /** Trying again cannot help; the person must act. */
   | { readonly then: "end"; readonly why: string; readonly remedy: string; readonly code: EndCode };
 
-export type EndCode = "superseded" | "signed-out" | "not-allowed" | "not-found" | "protocol";
+export type EndCode = "superseded" | "signed-out" | "not-allowed" | "not-found" | "protocol" | "part-missing";
 
 const verdicts: Record<number, Verdict> = {
   1000: { then: "retry", why: "the server is restarting" },

@@ -43,6 +43,8 @@ export interface LinkOptions {
   /** A message that makes the server answer, where there is one. */
   readonly ping?: () => string | Uint8Array<ArrayBuffer>;
   readonly backoff?: Backoff;
+  /** What an end means, where it is not as for feeds. */
+  readonly verdictOn?: (code: number, reason: string) => Verdict;
   readonly openSocket?: (url: string, protocol: string) => WebSocket;
 }
 
@@ -149,7 +151,8 @@ export class Link {
       this.socket = socket;
       const current = (): boolean => this.socket === socket;
       socket.onopen = () => current() && this.happened("opened");
-      socket.onclose = (event) => current() && this.lose(verdictOn(event.code));
+      const verdict = this.options.verdictOn ?? verdictOn;
+      socket.onclose = (event) => current() && this.lose(verdict(event.code, event.reason));
       socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
         if (!current()) return;
         this.heardAt = Date.now();

@@ -21,6 +21,8 @@ export interface Preferences {
   shareClipboard: boolean;
   /** Fingers on a desktop: `direct` or `trackpad`. */
   touchMode: string;
+  /** By which way a session's desktop was chosen to be seen, by session. */
+  desktopWays: Record<string, string>;
   /** Last folder by runner. */
   folders: Record<string, string>;
   /** Who does not want to be told again that they cannot come back without a link. */
@@ -30,6 +32,8 @@ export interface Preferences {
 export const FONT_SIZES = { min: 8, max: 28, initial: 13 } as const;
 /** Runners whose last folder is remembered. */
 const MAX_FOLDERS = 50;
+/** Sessions whose way is remembered. */
+const MAX_WAYS = 50;
 const KEY = "earthshine.preferences";
 
 const initial: Preferences = {
@@ -46,6 +50,7 @@ const initial: Preferences = {
   desktopScale: "fit",
   shareClipboard: false,
   touchMode: "direct",
+  desktopWays: {},
   folders: {},
   comeBackDismissed: "",
 };
@@ -68,6 +73,8 @@ class PreferenceStore extends EventTarget {
     this.values.fontSize = Math.min(FONT_SIZES.max, Math.max(FONT_SIZES.min, Math.round(this.values.fontSize)));
     const folders = Object.entries(this.values.folders);
     if (folders.length > MAX_FOLDERS) this.values.folders = Object.fromEntries(folders.slice(-MAX_FOLDERS));
+    const ways = Object.entries(this.values.desktopWays);
+    if (ways.length > MAX_WAYS) this.values.desktopWays = Object.fromEntries(ways.slice(-MAX_WAYS));
     try {
       localStorage.setItem(KEY, JSON.stringify(this.values));
     } catch {

@@ -3,6 +3,7 @@
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 
+import type { DesktopClient } from "../desktop/client";
 import { controlWords } from "../desktop/control";
 import { colourOf } from "../desktop/cursor";
 import type { Preset } from "../desktop/messages";
@@ -10,6 +11,8 @@ import type { DesktopViewer } from "../desktop/viewer";
 import { Watches } from "../store/controller";
 import { preferences } from "../store/preferences";
 import { desktopIcon } from "./desktop-icons";
+import type { Way } from "./desktop-ways";
+import "./desktop-ways";
 import { icon } from "./icons";
 import "./menu";
 import type { MenuItem } from "./menu";
@@ -23,9 +26,10 @@ const presets: readonly (readonly [Preset, string, string])[] = [
 
 @customElement("es-desktop-bar")
 export class DesktopBar extends LitElement {
-  @property({ attribute: false }) viewer!: DesktopViewer;
+  @property({ attribute: false }) viewer!: DesktopClient;
   /** What the menu holds beside what the bar knows itself. */
   @property({ attribute: false }) menu: readonly MenuItem[] = [];
+  @property({ attribute: false }) ways: readonly Way[] = [];
   @property({ type: Boolean }) statistics = false;
   @property({ type: Boolean }) recording = false;
   @property({ type: Boolean }) fullScreen = false;
@@ -144,14 +148,17 @@ export class DesktopBar extends LitElement {
 
   private renderControl() {
     const { control } = this.viewer;
-    const act = (label: string, run: () => void) => html`<button class="outlined" @click=${run}>${label}</button>`;
+    const act = (label: string, run: () => void, short: string = label) =>
+      html`<button class="outlined" aria-label=${label} @click=${run}>
+        <span>${short}<span class="roomy">${label.slice(short.length)}</span></span>
+      </button>`;
     const wish = this.viewer;
     let button: unknown = nothing;
     if (control.mine) button = act("Release", () => wish.wish({ type: "give-control", to: 0 }));
     else if (control.holder && control.mayControl) {
       button = html`${control.me?.asks
         ? html`<span class="roomy">asked</span>`
-        : act("Ask", () => wish.wish({ type: "ask-for-control" }))}${act("Take control", () => wish.wish({ type: "take-control" }))}`;
+        : act("Ask", () => wish.wish({ type: "ask-for-control" }))}${act("Take control", () => wish.wish({ type: "take-control" }), "Take")}`;
     }
     return html`<div class="control ${control.mine ? "mine" : ""}">
       <span class="words ellipsis" role="status">${controlWords(control)}</span>
@@ -170,27 +177,31 @@ export class DesktopBar extends LitElement {
     </div>`;
   }
 
+  private renderPresets(native: DesktopViewer) {
+    return html`<select
+      aria-label="Picture"
+      title="What the picture cares for, for everybody"
+      ?disabled=${!native.control.mayControl || native.pictures !== "h264"}
+      @change=${(event: Event) => native.setPreset((event.target as HTMLSelectElement).value as Preset)}
+    >
+      ${presets.map(([name, label, what]) => html`<option value=${name} title=${what} ?selected=${native.desktop?.preset === name}>${label}</option>`)}
+    </select>`;
+  }
+
   override render() {
     const { viewer } = this;
+    const { native } = viewer;
     const { shareClipboard } = preferences.current;
-    const steers = viewer.control.mayControl;
     return html`
-      ${this.renderControl()} ${this.renderPeople()}
-      <select
-        aria-label="Picture"
-        title="What the picture cares for, for everybody"
-        ?disabled=${!steers || viewer.pictures !== "h264"}
-        @change=${(event: Event) => viewer.setPreset((event.target as HTMLSelectElement).value as Preset)}
-      >
-        ${presets.map(([name, label, what]) => html`<option value=${name} title=${what} ?selected=${viewer.desktop?.preset === name}>${label}</option>`)}
-      </select>
+      ${this.renderControl()} ${this.renderPeople()} ${native ? this.renderPresets(native) : nothing}
+      ${this.ways.length > 0 ? html`<es-desktop-ways .ways=${this.ways}></es-desktop-ways>` : nothing}
       <span class="gap"></span>
       ${this.recording
         ? html`<button class="recording" title="Stop recording" aria-label="Stop recording" @click=${() => this.tell("record")}><i></i>Rec</button>`
         : nothing}
-      ${viewer.desktop?.audio
-        ? html`<button class="square" aria-label="Sound" title="Sound" aria-pressed=${viewer.hears} @click=${() => viewer.listen(!viewer.hears)}>
-            ${desktopIcon(viewer.hears ? "sound" : "silent")}
+      ${native?.desktop?.audio
+        ? html`<button class="square" aria-label="Sound" title="Sound" aria-pressed=${native.hears} @click=${() => native.listen(!native.hears)}>
+            ${desktopIcon(native.hears ? "sound" : "silent")}
           </button>`
         : nothing}
       <button
@@ -203,9 +214,11 @@ export class DesktopBar extends LitElement {
         ${desktopIcon("clipboard")}
       </button>
       <button class="square roomy" aria-label="Screenshot" title="Screenshot" @click=${() => this.tell("screenshot")}>${desktopIcon("camera")}</button>
-      <button class="square roomy" aria-label="Statistics" title="Statistics" aria-pressed=${this.statistics} @click=${() => this.tell("statistics")}>
-        ${desktopIcon("gauge")}
-      </button>
+      ${native
+        ? html`<button class="square roomy" aria-label="Statistics" title="Statistics" aria-pressed=${this.statistics} @click=${() => this.tell("statistics")}>
+            ${desktopIcon("gauge")}
+          </button>`
+        : nothing}
       <button class="square" aria-label="Full screen" title="Full screen (Ctrl-Alt-Enter)" aria-pressed=${this.fullScreen} @click=${() => this.tell("full-screen")}>
         ${icon("expand")}
       </button>

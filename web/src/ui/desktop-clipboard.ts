@@ -1,7 +1,8 @@
 /** What the person hears of the desktop's clipboard. */
 
+import type { DesktopClient } from "../desktop/client";
 import type { Offer } from "../desktop/clipboard";
-import type { DesktopViewer, ViewerHooks } from "../desktop/viewer";
+import type { ViewerHooks } from "../desktop/viewer";
 import { preferences } from "../store/preferences";
 import { notify } from "./toasts";
 
@@ -12,7 +13,7 @@ function what(offer: Offer): string {
   return offer.text.length === 1 ? "a character" : `${offer.text.length} characters`;
 }
 
-export function desktopClipboardHooks(viewer: () => DesktopViewer | null): Pick<ViewerHooks, "offered" | "copied" | "sharesClipboard"> {
+export function desktopClipboardHooks(viewer: () => DesktopClient | null): Pick<ViewerHooks, "offered" | "copied" | "sharesClipboard"> {
   return {
     sharesClipboard: () => preferences.current.shareClipboard,
     copied: (offer) => notify({ key: "clipboard", text: `Copied ${what(offer)} from the desktop` }),

@@ -1,22 +1,12 @@
 /** The desktop's "more" menu. */
 
+import type { DesktopClient } from "../desktop/client";
 import { canDecode } from "../desktop/video";
-import type { DesktopViewer } from "../desktop/viewer";
 import { preferences } from "../store/preferences";
 import type { MenuItem } from "./menu";
 
-/** A connection method, as the menu shows it. */
-export interface Way {
-  readonly label: string;
-  /** Why it cannot be taken; empty when it can. */
-  readonly obstacle: string;
-  readonly chosen: boolean;
-  readonly choose: () => void;
-}
-
 export interface DesktopMenuInput {
-  readonly viewer: DesktopViewer;
-  readonly ways: readonly Way[];
+  readonly viewer: DesktopClient;
   readonly keys: boolean;
   /** This browser can record. */
   readonly records: boolean;
@@ -24,12 +14,12 @@ export interface DesktopMenuInput {
   readonly act: (action: string) => void;
 }
 
-export function desktopMenu({ viewer, ways, keys, records, recording, act }: DesktopMenuInput): MenuItem[] {
+export function desktopMenu({ viewer, keys, records, recording, act }: DesktopMenuInput): MenuItem[] {
   const items: MenuItem[] = [];
   const add = (label: string, action: string, more: Partial<MenuItem> = {}): void => {
     items.push({ label, run: () => act(action), ...more });
   };
-  const { control } = viewer;
+  const { control, native } = viewer;
   const { desktopScale, touchMode, shareClipboard } = preferences.current;
   if (control.mine) {
     for (const other of control.others) {
@@ -50,18 +40,12 @@ export function desktopMenu({ viewer, ways, keys, records, recording, act }: Des
   add("Share the clipboard", "clipboard", shareClipboard ? { icon: "check" } : {});
   add("Screenshot", "screenshot", { icon: "down" });
   if (records) add(recording ? "Stop recording" : "Record to a file", "record", recording ? { icon: "stop" } : {});
-  add("Statistics", "statistics");
-  if (viewer.pictures === "h264") add("Show stills instead of video", "stills");
-  else if (canDecode() && viewer.desktop?.codec) add("Show video", "video");
-  add("Connect again", "reconnect");
-  for (const way of ways) {
-    items.push({
-      label: `Connection: ${way.label}`,
-      disabled: way.obstacle !== "" && !way.chosen,
-      ...(way.chosen ? { icon: "check" as const } : {}),
-      ...(way.obstacle ? { hint: way.obstacle } : {}),
-      run: way.choose,
-    });
+  if (native) {
+    add("Statistics", "statistics");
+    if (native.pictures === "h264") add("Show stills instead of video", "stills");
+    else if (canDecode() && native.desktop?.codec) add("Show video", "video");
   }
+  add("Connect again", "reconnect");
+  add("Open in your own client…", "own-client");
   return items;
 }

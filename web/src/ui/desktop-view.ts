@@ -3,15 +3,20 @@
 import { LitElement, type PropertyValues, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 
+import type { ConnectionMethod } from "../api/types";
+import type { DesktopClient } from "../desktop/client";
 import { colourOf } from "../desktop/cursor";
+import { isOfTheWay } from "../desktop/endings";
+import { ForeignViewer } from "../desktop/foreign";
 import { Keyboard } from "../desktop/keyboard";
-import { encode } from "../desktop/messages";
+import { lines } from "../desktop/lines";
+import { pathOf } from "../desktop/methods";
 import { Recording, formatFor } from "../desktop/recording";
 import { PointerInput } from "../desktop/pointer";
 import { type Scale, type Shown, pixelAt, shownSize, wantedSize } from "../desktop/scaling";
 import { TouchInput, type TouchMode } from "../desktop/touch";
 import { Typing } from "../desktop/typing";
-import { DesktopViewer } from "../desktop/viewer";
+import { DesktopViewer, type ViewerHooks } from "../desktop/viewer";
 import { Ticks, Watches } from "../store/controller";
 import { preferences } from "../store/preferences";
 import { stillSignedIn } from "../store/updates";
@@ -20,6 +25,7 @@ import { desktopClipboardHooks } from "./desktop-clipboard";
 import "./desktop-keys";
 import type { DesktopModifier } from "./desktop-keys";
 import { desktopMenu } from "./desktop-menu";
+import type { Way } from "./desktop-ways";
 import { desktopShortcutOf } from "./desktop-shortcuts";
 import "./desktop-statistics";
 import { desktopWords } from "./desktop-words";
@@ -38,8 +44,10 @@ const ATTEMPTS_BEFORE_ANOTHER_WAY = 4;
 export class DesktopView extends LitElement {
   @property() sessionId = "";
   @property() sessionTitle = "";
-  /** Other ways to see this desktop, for the menu. */
-  @property({ attribute: false }) ways: Parameters<typeof desktopMenu>[0]["ways"] = [];
+  /** By which way it is shown; stays the same. `null`: the built-in one. */
+  @property({ attribute: false }) method: ConnectionMethod | null = null;
+  /** Ways to see this desktop, to choose from. */
+  @property({ attribute: false }) ways: readonly Way[] = [];
   @state() private showsStatistics = false;
   @state() private showsKeys = matchMedia("(pointer: coarse)").matches;
   @state() private focused = false;
@@ -50,10 +58,12 @@ export class DesktopView extends LitElement {
   /** The pointer of a trackpad, drawn at once: the desktop's own answer comes later. */
   @state() private trackpad: { x: number; y: number } | null = null;
   @query("canvas") private canvas!: HTMLCanvasElement;
+  /** Where another client draws. */
+  @query(".place") private place!: HTMLElement;
   @query(".room") private roomElement!: HTMLElement;
   @query(".sheet") private sheet!: HTMLElement;
   @query("textarea") private field!: HTMLTextAreaElement;
-  viewer: DesktopViewer | null = null;
+  viewer: DesktopClient | null = null;
   private typing: Typing | null = null;
   private keyboard: Keyboard | null = null;
   private pointer: PointerInput | null = null;
@@ -62,9 +72,10 @@ export class DesktopView extends LitElement {
   private resizeTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly sizes = new ResizeObserver(() => this.measureRoom());
   private toldFailure = false;
+  private toldSuccess = false;
   private readonly viewerChanged = (): void => {
     this.requestUpdate();
-    this.tellFailure();
+    this.tellOutcome();
   };
   private readonly fullScreenChanged = (): void => this.requestUpdate();
 
@@ -98,6 +109,7 @@ export class DesktopView extends LitElement {
       this.shut();
       this.open();
     }
+    this.viewer?.fit(this.shown);
     this.follow();
   }
 
@@ -111,17 +123,16 @@ export class DesktopView extends LitElement {
   }
 
   private open(): void {
-    const viewer = new DesktopViewer(this.sessionId, this.canvas, {
+    const viewer = this.connect({
       news: (text, detail) => notify({ key: "desktop", text, ...(detail ? { detail } : {}) }),
       refused: (problem) => notify({ key: "desktop-problem", tone: "bad", text: problem.detail, detail: problem.remedy }),
       signedIn: stillSignedIn,
       ...desktopClipboardHooks(() => this.viewer),
     });
     this.viewer = viewer;
-    this.toldFailure = false;
+    this.toldFailure = this.toldSuccess = false;
     viewer.addEventListener("change", this.viewerChanged);
-    const send = (message: Uint8Array<ArrayBuffer>): boolean => viewer.send(message);
-    const keyboard = new Keyboard(send);
+    const keyboard = new Keyboard(viewer.input);
     this.keyboard = keyboard;
     this.typing = new Typing(this.field, keyboard, {
       shortcut: (event) => this.shortcut(event),
@@ -135,9 +146,9 @@ export class DesktopView extends LitElement {
         else this.pointer?.forget();
       },
     });
-    this.pointer = new PointerInput(this.sheet, send, {
+    this.pointer = new PointerInput(this.sheet, viewer.input, {
       pixel: (x, y) => this.pixel(x, y),
-      ratio: () => viewer.canvas.width / Math.max(1, this.sheet.clientWidth),
+      ratio: () => viewer.size.width / Math.max(1, this.sheet.clientWidth),
       allowed: () => viewer.control.typing,
       pressed: () => {
         this.takeFocus();
@@ -151,16 +162,32 @@ export class DesktopView extends LitElement {
     });
     this.touch = this.makeTouch(viewer);
     this.measureRoom();
-    if (viewer.stillsBecause) notify({ key: "desktop", text: viewer.stillsBecause });
+    if (viewer.native?.stillsBecause) notify({ key: "desktop", text: viewer.native.stillsBecause });
     viewer.start();
   }
 
-  /** Nothing was ever seen this way, however often it was tried: another may do. */
-  private tellFailure(): void {
+  private connect(hooks: ViewerHooks): DesktopClient {
+    const { method } = this;
+    const load = method ? lines[method.name] : undefined;
+    if (!method || !load) return new DesktopViewer(this.sessionId, this.canvas, hooks);
+    return new ForeignViewer({ sessionId: this.sessionId, way: method, path: pathOf(method, this.sessionId), place: this.place, load }, hooks);
+  }
+
+  /** It has shown the desktop; or it cannot, or never did however often it was tried: another way may do. */
+  private tellOutcome(): void {
     const { viewer } = this;
-    if (!viewer || viewer.everDrawn || this.toldFailure || viewer.status.attempts < ATTEMPTS_BEFORE_ANOTHER_WAY) return;
+    if (!viewer) return;
+    if (viewer.current && !this.toldSuccess) {
+      this.toldSuccess = true;
+      this.dispatchEvent(new CustomEvent("worked", { bubbles: true }));
+    }
+    const { end, attempts, state, why } = viewer.status;
+    const cannot = state === "ended" && end !== null && isOfTheWay(end.code);
+    const never = !viewer.everDrawn && attempts >= ATTEMPTS_BEFORE_ANOTHER_WAY;
+    if (this.toldFailure || !(cannot || never)) return;
     this.toldFailure = true;
-    this.dispatchEvent(new CustomEvent("failed", { bubbles: true, detail: viewer.reason || viewer.status.why }));
+    const detail = viewer.reason || (cannot ? end.why : why);
+    this.dispatchEvent(new CustomEvent("failed", { bubbles: true, detail }));
   }
 
   private shut(): void {
@@ -179,10 +206,13 @@ export class DesktopView extends LitElement {
     const { viewer } = this;
     if (!viewer) return false;
     const { control } = viewer;
-    if (control.typing && viewer.status.state === "live") return true;
+    if (control.typing && viewer.status.state === "live") {
+      viewer.steers();
+      return true;
+    }
     let text = "Not connected: nothing is sent until the connection is back.";
     if (viewer.status.state === "live" || viewer.status.state === "replaying") {
-      if (control.me && !control.mayControl) text = "You may watch this desktop, not steer it.";
+      if ((control.me || control.shared) && !control.mayControl) text = "You may watch this desktop, not steer it.";
       else if (control.holder && !control.mine) text = `${control.holder.name} has control: ask for it, or take it.`;
       else return control.typing;
     }
@@ -191,14 +221,14 @@ export class DesktopView extends LitElement {
   }
 
   private pixel(x: number, y: number): { x: number; y: number } {
-    return pixelAt({ x, y }, this.sheet.getBoundingClientRect(), this.viewer?.canvas ?? { width: 1, height: 1 });
+    return pixelAt({ x, y }, this.sheet.getBoundingClientRect(), this.viewer?.size ?? { width: 1, height: 1 });
   }
 
   // --- fingers ---
 
-  private makeTouch(viewer: DesktopViewer): TouchInput {
+  private makeTouch(viewer: DesktopClient): TouchInput {
     const point = (x: number, y: number, buttons: number): void => {
-      viewer.send(encode.pointer(x, y, buttons));
+      viewer.input.pointer(x, y, buttons);
       this.trackpad = this.touch?.mode === "trackpad" ? { x, y } : null;
     };
     return new TouchInput({
@@ -207,12 +237,12 @@ export class DesktopView extends LitElement {
         point(at.x, at.y, buttons);
       },
       by: (dx, dy, buttons) => {
-        const { width, height } = viewer.canvas;
+        const { width, height } = viewer.size;
         const ratio = width / Math.max(1, this.sheet.clientWidth);
         const from = this.trackpad ?? viewer.pointer ?? { x: width / 2, y: height / 2 };
         point(Math.min(width - 1, Math.max(0, from.x + dx * ratio)), Math.min(height - 1, Math.max(0, from.y + dy * ratio)), buttons);
       },
-      wheel: (dx, dy) => viewer.send(encode.wheel(dx, dy)),
+      wheel: (dx, dy) => viewer.input.wheel(dx, dy),
       zoom: (factor, x, y) => this.zoomBy(factor, x, y),
       felt: () => navigator.vibrate?.(12),
     });
@@ -254,18 +284,19 @@ export class DesktopView extends LitElement {
   }
 
   private get shown(): Shown {
-    const canvas = this.viewer?.canvas ?? { width: 0, height: 0 };
-    return shownSize(canvas, this.room, preferences.current.desktopScale as Scale, devicePixelRatio, this.zoom);
+    const desktop = this.viewer?.size ?? { width: 0, height: 0 };
+    return shownSize(desktop, this.room, preferences.current.desktopScale as Scale, devicePixelRatio, this.zoom);
   }
 
   /** The desktop takes this window's size, where the person wants that and has control. */
   private follow(): void {
     const { viewer } = this;
     clearTimeout(this.resizeTimer);
-    if (!viewer?.control.mine || !viewer.current || preferences.current.desktopScale !== "follow") return;
+    if (!viewer?.current || preferences.current.desktopScale !== "follow") return;
+    if (!viewer.control.mine && !(viewer.control.shared && viewer.control.mayControl)) return;
     const wanted = wantedSize(this.room);
-    const is = viewer.desktop;
-    if (this.room.width < 64 || !is || (is.width === wanted.width && is.height === wanted.height)) return;
+    const is = viewer.desktop ?? viewer.size;
+    if (this.room.width < 64 || (is.width === wanted.width && is.height === wanted.height)) return;
     this.resizeTimer = setTimeout(() => viewer.wish({ type: "resize", ...wanted }), RESIZE_PAUSE_MS);
   }
 
@@ -288,7 +319,7 @@ export class DesktopView extends LitElement {
       record: () => this.toggleRecording(),
       statistics: () => {
         this.showsStatistics = !this.showsStatistics;
-        this.viewer?.measure(this.showsStatistics);
+        this.viewer?.native?.measure(this.showsStatistics);
       },
       clipboard: () => {
         preferences.set({ shareClipboard: !preferences.current.shareClipboard });
@@ -299,10 +330,11 @@ export class DesktopView extends LitElement {
       lock: () =>
         void this.pointer?.lock().catch(() => notify({ key: "lock", text: "The browser did not allow capturing the mouse.", detail: "Try again after a moment." })),
       "ctrl-alt-del": () => this.ctrlAltDelete(),
-      stills: () => this.viewer?.useStills("You chose stills."),
-      video: () => this.viewer?.useVideo(),
+      stills: () => this.viewer?.native?.useStills("You chose stills."),
+      video: () => this.viewer?.native?.useVideo(),
       reconnect: () => this.viewer?.reconnect(),
-      sound: () => this.viewer?.listen(!this.viewer.hears),
+      sound: () => this.viewer?.native?.listen(!this.viewer.native.hears),
+      "own-client": () => this.dispatchEvent(new CustomEvent("own-client", { detail: "rdp", bubbles: true })),
     };
     acts[action]?.();
   }
@@ -323,7 +355,7 @@ export class DesktopView extends LitElement {
   }
 
   private async screenshot(): Promise<void> {
-    const file = await this.viewer?.canvas.file();
+    const file = await this.viewer?.file();
     if (file) saveFile(file, this.sessionTitle, "png");
   }
 
@@ -332,8 +364,10 @@ export class DesktopView extends LitElement {
       this.recording.stop();
       return;
     }
+    const surface = this.viewer?.surface;
+    if (!surface) return;
     try {
-      this.recording = new Recording(this.canvas, (file) => {
+      this.recording = new Recording(surface, (file) => {
         this.recording = null;
         saveFile(file, this.sessionTitle, file.type === "video/mp4" ? "mp4" : "webm");
       });
@@ -358,11 +392,11 @@ export class DesktopView extends LitElement {
   private renderPointers() {
     const { viewer } = this;
     const shown = this.trackpad ? { ...this.trackpad, name: "", viewer: viewer?.control.me?.number ?? 0 } : viewer?.pointer;
-    if (!viewer || !shown || viewer.canvas.width === 0) return nothing;
+    if (!viewer || !shown || viewer.size.width === 0) return nothing;
     // A program that moves our own pointer is not somebody else.
     if (!this.trackpad && shown.viewer === 0 && viewer.control.mine) return nothing;
-    const left = (shown.x / viewer.canvas.width) * 100;
-    const top = (shown.y / viewer.canvas.height) * 100;
+    const left = (shown.x / viewer.size.width) * 100;
+    const top = (shown.y / viewer.size.height) * 100;
     return html`<div class="pointer" style="left:${left}%;top:${top}%;--pointer-colour:${colourOf(shown.viewer)}">
       <svg viewBox="0 0 18 18" aria-hidden="true"><path d="M1 1v14l4-4 2.6 6 2.6-1.2-2.6-5.8H14z" fill="currentColor" stroke="#fff" /></svg>
       ${shown.name ? html`<span>${shown.name}</span>` : nothing}
@@ -390,7 +424,8 @@ export class DesktopView extends LitElement {
       ${viewer
         ? html`<es-desktop-bar
             .viewer=${viewer}
-            .menu=${desktopMenu({ viewer, ways: this.ways, keys: this.showsKeys, records: formatFor() !== null, recording: this.recording !== null, act: (action) => this.act(action) })}
+            .menu=${desktopMenu({ viewer, keys: this.showsKeys, records: formatFor() !== null && viewer.surface !== null, recording: this.recording !== null, act: (action) => this.act(action) })}
+            .ways=${this.ways}
             ?recording=${this.recording !== null}
             ?statistics=${this.showsStatistics}
             ?fullScreen=${document.fullscreenElement !== null}
@@ -403,7 +438,9 @@ export class DesktopView extends LitElement {
             class="sheet ${viewer?.everDrawn ? "" : "empty"}"
             style="width:${shown.width}px;height:${shown.height}px;cursor:${viewer?.control.typing ? viewer.cursor : "default"}"
           >
-            <canvas class=${shown.crisp ? "crisp" : ""} role="img" aria-label="The desktop's picture"></canvas>
+            ${this.method && lines[this.method.name]
+              ? html`<div class="place ${this.method.name} ${shown.crisp ? "crisp" : ""}" role="img" aria-label="The desktop's picture"></div>`
+              : html`<canvas class=${shown.crisp ? "crisp" : ""} role="img" aria-label="The desktop's picture"></canvas>`}
             ${this.renderPointers()}
             <textarea
               aria-label="Desktop: what you type goes there. Ctrl-F6 leaves it."
@@ -414,7 +451,7 @@ export class DesktopView extends LitElement {
             ></textarea>
           </div>
         </div>
-        ${this.showsStatistics ? html`<es-desktop-statistics .viewer=${viewer}></es-desktop-statistics>` : nothing} ${this.renderWords()}
+        ${this.showsStatistics && viewer?.native ? html`<es-desktop-statistics .viewer=${viewer.native}></es-desktop-statistics>` : nothing} ${this.renderWords()}
       </div>
       ${this.showsKeys && viewer?.control.mayControl
         ? html`<es-desktop-keys

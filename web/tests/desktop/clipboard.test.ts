@@ -10,8 +10,8 @@ function both(shares: boolean, system: Partial<globalThis.Clipboard> = {}) {
   const seen = { sent: [] as string[], offered: [] as string[], taken: [] as string[], written: [] as string[], tooLarge: 0, connected: true };
   const clipboard = new SharedClipboard(
     {
-      send: (message) => {
-        if (seen.connected) seen.sent.push(new TextDecoder().decode(message.subarray(2)));
+      send: (_kind, data) => {
+        if (seen.connected) seen.sent.push(new TextDecoder().decode(data));
         return seen.connected;
       },
       offered: (offer: Offer) => seen.offered.push(offer.text),

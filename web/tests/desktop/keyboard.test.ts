@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
+import { NativeInput } from "../../src/desktop/input";
 import { type KeyStroke, Keyboard } from "../../src/desktop/keyboard";
 import { inputCodeOf, keysymOf } from "../../src/desktop/keysyms";
 import { isPaste } from "../../src/desktop/typing";
@@ -17,7 +18,7 @@ function words(message: Uint8Array): Said {
 
 function typing(mac = false) {
   const said: Said[] = [];
-  const keyboard = new Keyboard((message) => said.push(words(message)) > 0, mac);
+  const keyboard = new Keyboard(new NativeInput((message) => said.push(words(message))), mac);
   return { said, keyboard };
 }
 

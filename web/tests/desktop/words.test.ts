@@ -1,10 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import type { ConnectionMethod } from "../../src/api/types";
 import { type Control, controlNews, controlOf, controlWords, nobody } from "../../src/desktop/control";
 import { cursorOf, pngSize } from "../../src/desktop/cursor";
 import type { DesktopIs, ViewerIs } from "../../src/desktop/messages";
-import { type MethodName, chooseMethod, obstacle } from "../../src/desktop/methods";
 import { Statistics } from "../../src/desktop/statistics";
 import type { Status } from "../../src/feed/link";
 import { verdictOn } from "../../src/feed/close-codes";
@@ -136,22 +134,6 @@ describe("what is said over the picture", () => {
     expect(words({}, desktop("failed", "No X server.", "Install one."), true)).toMatchObject({ tone: "bad", detail: "No X server. Install one." });
     const end = verdictOn(4004);
     expect(words({ state: "ended", end: end.then === "end" ? end : null })).toMatchObject({ tone: "bad", text: "There is no such session." });
-  });
-});
-
-describe("ways to a desktop", () => {
-  const way = (name: MethodName, available: boolean, detail: string | null = null): ConnectionMethod => ({ name, label: name, available, detail });
-  const ways = [way("native", true), way("vnc", true), way("rdp", false, "xrdp is not installed.")];
-  const shown = new Set<MethodName>(["native", "vnc"]);
-
-  it("are taken in order, past those that failed", () => {
-    expect(chooseMethod(ways, shown)?.name).toBe("native");
-    expect(chooseMethod(ways, shown, new Set(["native"]))?.name).toBe("vnc");
-    expect(chooseMethod(ways, shown, new Set(["native", "vnc"]))).toBeNull();
-  });
-
-  it("say what is in the way", () => {
-    expect(ways.map((it) => obstacle(it, shown, new Set(["vnc"])))).toEqual(["", "It did not work.", "xrdp is not installed."]);
   });
 });
 

@@ -7,7 +7,7 @@ export class FakeSocket {
   binaryType = "blob";
   readyState = 0;
   onopen: (() => void) | null = null;
-  onclose: ((event: { code: number }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
   onmessage: ((event: { data: string | ArrayBuffer }) => void) | null = null;
   readonly sent: (string | Uint8Array)[] = [];
   closedWith: number | null = null;
@@ -65,8 +65,8 @@ export class FakeSocket {
     this.onmessage?.({ data: view.buffer });
   }
 
-  drop(code = 1006): void {
+  drop(code = 1006, reason = ""): void {
     this.readyState = 3;
-    this.onclose?.({ code });
+    this.onclose?.({ code, reason });
   }
 }

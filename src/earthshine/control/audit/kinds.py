@@ -67,6 +67,8 @@ class AuditKind(StrEnum):
     PREVIEW_OPENED = "preview-opened"
     PREVIEW_CLOSED = "preview-closed"
     DESKTOP_CONTROLLED = "desktop-controlled"
+    RDP_OFFERED = "rdp-offered"
+    """Somebody got an RDP login: details `of` (desktop, machine), `view-only`."""
     SESSION_SHARED = "session-shared"
     SHARE_CHANGED = "share-changed"
     SHARE_ENDED = "share-ended"

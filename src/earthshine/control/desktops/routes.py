@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, WebSocket
 
+from earthshine.control.access import Actor
 from earthshine.control.credentials import CurrentActor, current_actor
+from earthshine.control.desktops.closing import closing
 from earthshine.control.desktops.schemas import ConnectionMethods
 from earthshine.control.desktops.service import DesktopService
+from earthshine.control.desktops.sockets import serve_gateway
 from earthshine.control.desktops.stream import DesktopStream
+from earthshine.control.desktops.vnc import VncService
 from earthshine.control.errors import DomainError
-from earthshine.control.problems import close_code
+from earthshine.net.desktop_gateways import AsgiBrowser, Ending, tell_refusal
+from earthshine.protocols import rfb
 from earthshine.protocols.viewer import SUBPROTOCOL
 
 router = APIRouter(tags=["desktops"])
@@ -50,4 +55,20 @@ async def desktop_stream(websocket: WebSocket, session_id: str) -> None:
                 websocket, opened.stream, opened.watcher, opened.viewer_id, opened.steered
             ).serve()
     except DomainError as error:
-        await websocket.close(close_code(error), error.detail[:100])
+        await websocket.close(*closing(error))
+
+
+@router.websocket("/sessions/{session_id}/desktop/vnc")
+async def vnc(websocket: WebSocket, session_id: str) -> None:
+    """RFB for noVNC. See docs/protocols/rfb.md."""
+    service: VncService = websocket.app.state.vnc
+    browser = AsgiBrowser(websocket.receive, websocket.send)
+
+    async def serve(actor: Actor) -> Ending:
+        async with service.opened(actor, session_id) as opened:
+            return await opened.serve(browser)
+
+    async def tell(words: str) -> None:
+        await tell_refusal(browser, words)
+
+    await serve_gateway(websocket, rfb.SUBPROTOCOL, browser, serve, tell)

@@ -1,5 +1,6 @@
 """What the API says about desktops."""
 
+from datetime import datetime
 from typing import Literal
 
 from earthshine.control.schema import View
@@ -21,3 +22,19 @@ class ConnectionMethods(View):
     """All ways, best first. A viewer tries the available ones in order."""
 
     methods: list[ConnectionMethod]
+
+
+class RdpConnection(View):
+    """What an RDP client needs, for one connection."""
+
+    address: str
+    port: int
+    user: str
+    password: str
+    """Good once, until `expires_at`."""
+    file: str
+    """An .rdp file, without the password."""
+    expires_at: datetime
+    view_only: bool
+    fingerprint: str | None = None
+    """SHA-256 of the certificate that the client will be shown, in hex."""

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from earthshine.control.access import Access, Actor, Permission, permits
-from earthshine.control.audit.keystrokes import TypingSessions
-from earthshine.control.audit.kinds import AuditKind
-from earthshine.control.authorization import SessionRole
+from earthshine.control.desktops.reaching import RunnerStream
 from earthshine.control.desktops.schemas import ConnectionMethod, ConnectionMethods, Method
+from earthshine.control.desktops.watched import Watching
 from earthshine.control.dialing.service import DialService
-from earthshine.control.errors import ConflictError, RunnerUnavailableError, TooManyError
+from earthshine.control.errors import RunnerUnavailableError
 from earthshine.control.runners.directory import RunnerDirectory
-from earthshine.control.sessions.channel import Channel
 from earthshine.control.sessions.watching import Watcher
 from earthshine.net.bridge import TransportStream
 from earthshine.protocols.envelope import CloseDesktop, DesktopPlaces, OpenDesktop
 
-MAX_WATCHERS: Final = 100
-"""Viewers of one desktop."""
 _LABELS: Final[dict[Method, str]] = {
     "native": "Built in",
     "vnc": "VNC",
@@ -55,22 +51,17 @@ class DesktopService:
         access: Access,
         runners: RunnerDirectory,
         dialing: DialService,
-        channel: Callable[[str], Awaitable[Channel]],
-        role: Callable[[Actor, str], Awaitable[SessionRole]],
-        steering: TypingSessions,
+        watching: Watching,
     ) -> None:
-        """`channel` and `role` of a session, as `SessionService` gives them."""
         self.access = access
         self._runners = runners
         self._dialing = dialing
-        self._channel = channel
-        self._role = role
-        self._steering = steering
+        self._watching = watching
 
     @permits(Permission.SESSION_VIEW)
     async def methods(self, actor: Actor, session_id: str) -> ConnectionMethods:  # noqa: ARG002
         """By which ways this session's desktop can be seen, each with a reason where not."""
-        record = (await self._channel(session_id)).record
+        record = (await self._watching.channel(session_id)).record
         runner = self._runners.known(record.runner_id)
         if record.is_final:
             missing = "The session has ended."
@@ -86,7 +77,7 @@ class DesktopService:
     @permits(Permission.SESSION_VIEW)
     async def places(self, actor: Actor, session_id: str) -> DesktopPlaces:  # noqa: ARG002
         """Where the desktop is on its runner; started again where it was stopped."""
-        record = await self._living(session_id)
+        record = await self._watching.living(session_id)
         answer = await self._runners.request(record.record.runner_id, session_id, _OPEN)
         try:
             return msgspec.convert(answer, DesktopPlaces)
@@ -100,43 +91,19 @@ class DesktopService:
     async def opened(self, actor: Actor, session_id: str) -> AsyncIterator[Opened]:
         """A stream of one's own to the desktop, for as long as the context lasts."""
         places = await self.places(actor, session_id)
-        channel = await self._living(session_id)
-        if len(channel.watchers) >= MAX_WATCHERS:
-            raise TooManyError(f"The desktop has {MAX_WATCHERS} viewers already.")
-        watcher = Watcher(actor, await self._role(actor, session_id))
-        channel.watchers.add(watcher)
-        try:
-            dialed = await self._dialing.dial(channel.record.runner_id, places.viewer)
-            connection = dialed.take()
-            stream = await TransportStream.on_socket(connection.sock, connection.early)
+        async with self._watching.watched(actor, session_id) as watched:
+            stream = await RunnerStream.dial(self._dialing, watched.runner_id, places.viewer)
             try:
-                runner_id = channel.record.runner_id
-                yield Opened(
-                    stream,
-                    watcher,
-                    _viewer_id(actor, session_id),
-                    lambda size: self._steering.typed(
-                        actor, session_id, runner_id, size, AuditKind.DESKTOP_CONTROLLED
-                    ),
-                )
+                viewer_id = _viewer_id(actor, session_id)
+                yield Opened(stream, watched.watcher, viewer_id, watched.steered)
             finally:
                 stream.abort()
-                del dialed  # until here: revoking the runner ends the stream through it
-        finally:
-            channel.watchers.discard(watcher)
-            self._steering.left(actor, session_id, AuditKind.DESKTOP_CONTROLLED)
 
     @permits(Permission.SESSION_OWN)
     async def stop(self, actor: Actor, session_id: str) -> None:  # noqa: ARG002
         """Stop the desktop and what runs in it; the agent goes on."""
-        channel = await self._living(session_id)
+        channel = await self._watching.living(session_id)
         await self._runners.request(channel.record.runner_id, session_id, _CLOSE)
-
-    async def _living(self, session_id: str) -> Channel:
-        channel = await self._channel(session_id)
-        if channel.record.is_final:
-            raise ConflictError("The session has ended, and its desktop with it.")
-        return channel
 
 
 _OPEN: Final = OpenDesktop(request_id="")

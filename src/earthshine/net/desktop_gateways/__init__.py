@@ -7,9 +7,9 @@ closing the WebSocket (with the error's `close`) is left to whoever accepted it.
 
 from .browser import AsgiBrowser, BinaryBrowser, BrowserLeftError, TextBrowser
 from .guacd import GuacamoleGateway
-from .outcome import Ending, GatewayError, Part
+from .outcome import Ending, GatewayError, Part, until_one_ends
 from .rdp import AdmissionRefusedError, RdpGateway, RdpTarget, tls_context
-from .vnc import VncGateway
+from .vnc import VncGateway, tell_refusal
 
 __all__ = [
     "AdmissionRefusedError",
@@ -24,5 +24,7 @@ __all__ = [
     "RdpTarget",
     "TextBrowser",
     "VncGateway",
+    "tell_refusal",
     "tls_context",
+    "until_one_ends",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from earthshine.net.bridge import ByteStream
@@ -46,14 +47,16 @@ class GuacamoleGateway:
         viewer: Viewer,
         *,
         tunnel_id: str,
+        steering: Callable[[int], bool] = lambda _: True,
     ) -> None:
+        """`steering`: see `Tunnel`."""
         self._guacd = guacd
         self._browser = browser
         self._handshake = Handshake(connection, viewer)
         self._protocol = (
             connection.protocol if isinstance(connection, NewConnection) else "shared connection"
         )
-        self._tunnel = Tunnel(tunnel_id, read_only=viewer.read_only)
+        self._tunnel = Tunnel(tunnel_id, read_only=viewer.read_only, steering=steering)
         self._is_relaying = False
         self.connected: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

@@ -79,8 +79,17 @@ def tls_context() -> ssl.SSLContext:
 class RdpGateway:
     """One viewer of an RDP server."""
 
-    def __init__(self, browser: BinaryBrowser, admit: Admit) -> None:
+    def __init__(
+        self,
+        browser: BinaryBrowser,
+        admit: Admit,
+        *,
+        steered: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`steered` hears how many bytes of input go to the server, before they do; what it raises
+        ends `run`."""
         self._browser = browser
+        self._steered = steered
         self._admit = admit
         self._server: TransportStream | None = None
         self._under_tls: TransportStream | None = None
@@ -231,6 +240,8 @@ class RdpGateway:
         try:
             passed = self._messages.receive(early)
             while True:
+                if typed := self._messages.take_typed():
+                    self._steered(typed)
                 if passed:
                     await self._server.write(passed)
                 passed = self._messages.receive(await self._browser.receive_bytes())

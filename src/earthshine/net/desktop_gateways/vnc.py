@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from earthshine.net.bridge import ByteStream
@@ -39,11 +40,15 @@ class VncGateway:
         password: str | None,
         view_only: bool,
         extended_clipboard: bool = False,
+        steering: Callable[[int], bool] = lambda _: True,
     ) -> None:
+        """`steering`: see `ClientMessages`."""
         self._server = server
         self._browser = browser
         self._password = password
-        self._messages = ClientMessages(view_only=view_only, extended_clipboard=extended_clipboard)
+        self._messages = ClientMessages(
+            view_only=view_only, extended_clipboard=extended_clipboard, steering=steering
+        )
         self._is_relaying = False
 
     async def set_view_only(self, view_only: bool) -> None:
@@ -62,9 +67,9 @@ class VncGateway:
             try:
                 desktop, early = await self._greet_server()
             except GatewayError as error:
-                await self._tell(error.detail)
+                await tell_refusal(self._browser, error.detail)
                 raise
-            typed = await self._greet_browser(BrowserHandshake(desktop), BROWSER_SECONDS)
+            typed = await _greet(self._browser, BrowserHandshake(desktop), BROWSER_SECONDS)
             self._is_relaying = True
             return await until_one_ends(self._to_browser(early), self._to_server(typed))
         except BrowserLeftError:
@@ -97,23 +102,6 @@ class VncGateway:
         assert handshake.desktop is not None
         return handshake.desktop, handshake.early
 
-    async def _greet_browser(self, handshake: BrowserHandshake, seconds: float) -> bytes:
-        try:
-            async with stage(Part.BROWSER, "its side of the handshake", seconds):
-                await self._browser.send_bytes(handshake.begin())
-                while handshake.stage is not BrowserStage.DONE:
-                    answer = handshake.receive(await self._browser.receive_bytes())
-                    if answer:
-                        await self._browser.send_bytes(answer)
-        except RfbError as error:
-            raise _browser_error(error) from error
-        return handshake.early
-
-    async def _tell(self, words: str) -> None:
-        """Best effort: the viewer shows why there is no desktop."""
-        with contextlib.suppress(GatewayError, BrowserLeftError):
-            await self._greet_browser(BrowserHandshake(None, refusal=words), TELL_SECONDS)
-
     async def _to_browser(self, early: bytes) -> Ending:
         try:
             if early:
@@ -139,6 +127,26 @@ class VncGateway:
             raise _browser_error(error) from error
         except OSError as error:
             raise _broken() from error
+
+
+async def tell_refusal(browser: BinaryBrowser, words: str) -> None:
+    """Say why there is no desktop, the way RFB servers do; best effort, and not for long."""
+    with contextlib.suppress(GatewayError, BrowserLeftError):
+        await _greet(browser, BrowserHandshake(None, refusal=words), TELL_SECONDS)
+
+
+async def _greet(browser: BinaryBrowser, handshake: BrowserHandshake, seconds: float) -> bytes:
+    """The browser's handshake; what it sent behind it."""
+    try:
+        async with stage(Part.BROWSER, "its side of the handshake", seconds):
+            await browser.send_bytes(handshake.begin())
+            while handshake.stage is not BrowserStage.DONE:
+                answer = handshake.receive(await browser.receive_bytes())
+                if answer:
+                    await browser.send_bytes(answer)
+    except RfbError as error:
+        raise _browser_error(error) from error
+    return handshake.early
 
 
 def _broken() -> GatewayError:

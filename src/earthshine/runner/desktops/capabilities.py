@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from earthshine.runner.desktops import x11
@@ -22,6 +23,9 @@ BUS: Final = "bus"
 AUDIO: Final = "audio"
 ENCODER: Final = "encoder"
 INPUT: Final = "input"
+RDP: Final = "rdp"
+VNC_MODULE: Final = "libvnc.so"
+"""xrdp's module that shows a VNC server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ PARTS: Final = (
     Part(BROWSER, "firefox", ("firefox", "firefox-esr"), "firefox-esr"),
     Part(BUS, "dbus-daemon", ("dbus-daemon",), "dbus-daemon"),
     Part(AUDIO, "pulseaudio", ("pulseaudio",), "pulseaudio"),
+    # Not on the PATH of those who are not root.
+    Part(RDP, "xrdp", ("xrdp", "/usr/sbin/xrdp", "/usr/local/sbin/xrdp"), "xrdp"),
 )
 
 
@@ -74,6 +80,7 @@ class Capability:
         return self.path is not None
 
 
+ROOT: Final = Path("/")
 Which = Callable[[str], str | None]
 
 
@@ -109,6 +116,29 @@ def programs(
                 )
             )
     return found
+
+
+def rdp(
+    overrides: Mapping[str, str] | None = None, which: Which = shutil.which, root: Path = ROOT
+) -> list[Capability]:
+    """xrdp, and its module for VNC."""
+    server = first(programs(overrides, which), RDP)
+    if server.path is None:
+        return [server]
+    own = Path(server.path).resolve().parents[1] / "lib"
+    places = [own, root / "usr/lib", root / "usr/lib64", root / "usr/local/lib"]
+    module = next(
+        (
+            found
+            for place in places
+            for found in (*place.glob(f"xrdp/{VNC_MODULE}"), *place.glob(f"*/xrdp/{VNC_MODULE}"))
+        ),
+        None,
+    )
+    if module is not None:
+        return [server, Capability(RDP, VNC_MODULE, str(module))]
+    detail = f"xrdp has no {VNC_MODULE}, its module that shows VNC desktops"
+    return [server, Capability(RDP, VNC_MODULE, None, detail, "apt-get install xrdp")]
 
 
 def libraries() -> list[Capability]:

@@ -135,8 +135,8 @@ class Desktop:
             raise DesktopError("ended", "the desktop does not run any more", "start a new session")
         self._writer.write(messages.pack(message))
 
-    async def until(self, met: Callable[[Status], bool], seconds: float) -> Status:
-        """The first status that meets a condition. Raises TimeoutError."""
+    async def until(self, met: Callable[[Status], bool], seconds: float | None) -> Status:
+        """The first status that meets a condition. Raises TimeoutError, unless that is None."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: met(self.status))
         return self.status

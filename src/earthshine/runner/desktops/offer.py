@@ -18,7 +18,6 @@ SURVEY_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 600.0
 """Between looks for libraries, while some are missing."""
 OFF: Final = "Desktops are switched off on this machine (runner.desktop.backend)."
-NO_RDP: Final = "RDP is not built in yet."
 
 
 class DesktopOffer:
@@ -32,7 +31,8 @@ class DesktopOffer:
 
     def __call__(self) -> dict[str, str]:
         """Empty where it can, else why not and what to do."""
-        found = [*c.programs(self._settings.programs_path), *self._known_libraries()]
+        paths = self._settings.programs_path
+        found = [*c.programs(paths), *self._known_libraries(), *c.rdp(paths)]
         return offer(self._settings, found)
 
     def _known_libraries(self) -> list[Capability]:
@@ -72,7 +72,10 @@ def offer(settings: DesktopSettings, found: list[Capability]) -> dict[str, str]:
         vnc = f"VNC needs TigerVNC; this machine's displays are made by {settings.backend}."
     else:
         vnc = desktop or ("" if tigervnc.available else _words(tigervnc))
-    return {"desktop": desktop, "vnc": vnc, "rdp": NO_RDP}
+    lacking = [part for part in found if part.role == c.RDP and not part.available]
+    rdp = " ".join(dict.fromkeys(_words(part) for part in lacking))
+    # What RDP shows is the display's VNC.
+    return {"desktop": desktop, "vnc": vnc, "rdp": vnc or rdp}
 
 
 def needed(settings: DesktopSettings, found: list[Capability]) -> list[Capability]:

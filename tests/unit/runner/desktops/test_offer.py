@@ -1,5 +1,7 @@
 """What a runner says of its desktops, for what is and is not installed."""
 
+from pathlib import Path
+
 import pytest
 
 from earthshine.runner.desktops import capabilities as c
@@ -19,10 +21,32 @@ def machine(*programs: str) -> list[Capability]:
     return [*c.programs(which=lambda name: name if name in programs else None), *LIBRARIES]
 
 
-def test_a_machine_that_has_everything():
+def with_xrdp(tmp_path: Path, module: str) -> list[Capability]:
+    """xrdp, as found in a file system of its own."""
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/lib/x86_64-linux-gnu/xrdp").mkdir(parents=True)
+    (tmp_path / "usr/lib/x86_64-linux-gnu/xrdp" / module).touch()
+    program = str(tmp_path / "usr/sbin/xrdp")
+    return c.rdp({"xrdp": program}, lambda name: name, tmp_path)
+
+
+def test_a_machine_that_has_everything(tmp_path):
+    said = offer(DesktopSettings(), machine("Xtigervnc", "xrdp") + with_xrdp(tmp_path, "libvnc.so"))
+    assert (said["desktop"], said["vnc"], said["rdp"]) == ("", "", "")
+
+
+def test_without_xrdp_or_its_module_it_says_what_to_install(tmp_path):
     said = offer(DesktopSettings(), machine("Xtigervnc"))
-    assert (said["desktop"], said["vnc"]) == ("", "")
-    assert said["rdp"]
+    assert said["vnc"] == ""
+    assert "apt-get install xrdp" in said["rdp"]
+    said = offer(DesktopSettings(), machine("Xtigervnc", "xrdp") + with_xrdp(tmp_path, "libxup.so"))
+    assert "libvnc.so" in said["rdp"]
+    assert "apt-get install xrdp" in said["rdp"]
+
+
+def test_what_vnc_lacks_rdp_lacks_too(tmp_path):
+    said = offer(DesktopSettings(), machine("Xvfb", "xrdp") + with_xrdp(tmp_path, "libvnc.so"))
+    assert said["rdp"] == said["vnc"] != ""
 
 
 def test_without_tigervnc_there_are_desktops_but_no_vnc():

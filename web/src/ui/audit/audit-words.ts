@@ -136,6 +136,10 @@ const words = {
   "preview-opened": { label: "Preview opened", say: (r) => `opened a preview${detail(r, "port") ? ` of port ${detail(r, "port")}` : ""}` },
   "preview-closed": { label: "Preview closed", say: (r) => `closed a preview${detail(r, "port") ? ` of port ${detail(r, "port")}` : ""}` },
   "desktop-controlled": { label: "Desktop controlled", say: () => "took control of the desktop" },
+  "rdp-offered": {
+    label: "RDP login given",
+    say: (r) => `got a login for RDP to ${detail(r, "of") === "machine" ? `the machine ${named(r)}`.trim() : "the desktop"}`,
+  },
 
   "session-shared": { label: "Session shared", say: (r, n) => `shared it with ${whom(r, n)}${as(r)}` },
   "share-changed": { label: "Share changed", say: (r, n) => `changed how it is shared with ${whom(r, n)}${as(r, "to")}` },
@@ -208,6 +212,7 @@ export const auditGroups: readonly (readonly [string, readonly Kind[]])[] = [
       "preview-opened",
       "preview-closed",
       "desktop-controlled",
+      "rdp-offered",
     ],
   ],
   ["Sharing", ["session-shared", "share-changed", "share-ended", "link-made", "link-followed", "link-ended"]],

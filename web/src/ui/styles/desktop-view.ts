@@ -43,13 +43,38 @@ export const desktopViewStyles = css`
     pointer-events: none;
     box-shadow: inset 0 0 0 1px var(--accent);
   }
-  canvas {
+  .sheet > canvas {
     display: block;
     width: 100%;
     height: 100%;
   }
   canvas.crisp {
     image-rendering: pixelated;
+  }
+  /* Other clients draw here, and get nothing else: mouse, fingers and keys are ours. */
+  .place,
+  .place .target,
+  .place .client {
+    position: absolute;
+    inset: 0;
+    overflow: hidden;
+    pointer-events: none;
+  }
+  .place canvas {
+    display: block;
+    image-rendering: inherit;
+  }
+  .place.crisp {
+    image-rendering: pixelated;
+  }
+  .place .kept,
+  .place.vnc canvas,
+  .place.rdp canvas {
+    position: absolute;
+    inset: 0;
+    /* noVNC sets a size of its own on the element. */
+    width: 100% !important;
+    height: 100% !important;
   }
   textarea {
     position: absolute;
@@ -99,6 +124,7 @@ export const desktopViewStyles = css`
     display: flex;
     align-items: center;
     gap: 12px;
+    width: max-content;
     max-width: min(520px, calc(100% - 24px));
     padding: 8px 14px;
     border: 1px solid var(--line-strong);

@@ -25,7 +25,7 @@ class TigerVncDisplay(XServer):
 
     @property
     def _passwords(self) -> Path:
-        return self.spec.runtime / "vnc-passwords"
+        return password_file(self.rfb_path)
 
     def arguments(self) -> list[str]:
         self.rfb_port = _free_port() if self.spec.rfb_port else None
@@ -55,6 +55,11 @@ class TigerVncDisplay(XServer):
     async def stop(self) -> None:
         await super().stop()
         self.rfb_path.unlink(missing_ok=True)
+
+
+def password_file(rfb: Path | str) -> Path:
+    """Where the server of the RFB socket `rfb` looks passwords up, at each connection anew."""
+    return Path(rfb).with_name("vnc-passwords")
 
 
 def _free_port() -> int:

@@ -1,0 +1,61 @@
+"""The ways to a desktop on the session page, for tests."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, expect
+
+from tests.e2e.desktop_page import VIEW, DesktopPage
+from tests.e2e.fake_ways import HEIGHT, WIDTH
+
+PIXEL = f"""([x, y]) => {{
+  const view = {VIEW};
+  const whole = view?.viewer?.everDrawn ? view.shadowRoot : null;
+  const layers = [...(whole?.querySelectorAll('.sheet canvas') ?? [])].filter(it => it.width > 0);
+  // Guacamole's layers are rounded up.
+  const canvas = layers.find(it => it.width >= {WIDTH} && it.height >= {HEIGHT});
+  if (!canvas) return null;
+  return Array.from(canvas.getContext('2d').getImageData(x, y, 1, 1).data.slice(0, 3));
+}}"""
+
+
+class WaysPage(DesktopPage):
+    """A desktop by any way."""
+
+    @property
+    def opener(self) -> Locator:
+        return self.bar.get_by_role("button", name="See it by")
+
+    def way(self, label: str) -> Locator:
+        """A way's entry in the menu."""
+        return self.page.get_by_role("menuitemradio").filter(has_text=label)
+
+    def see_by(self, label: str) -> None:
+        self.opener.click()
+        self.way(label).click()
+
+    def expect_way(self, label: str) -> None:
+        expect(self.opener).to_contain_text(label)
+
+    def wait_shown(self) -> None:
+        """Until the desktop's picture is there and current."""
+        self.page.wait_for_function(f"() => {VIEW}?.viewer?.current === true")
+
+    def pixel(self, x: int, y: int) -> list[int] | None:
+        """RGB on the canvas that shows the desktop; None where there is none."""
+        found: list[int] | None = self.page.evaluate(PIXEL, [x, y])
+        return found
+
+    def spot(self, x: int, y: int) -> tuple[float, float]:
+        """Where a pixel of the desktop is on the page."""
+        box = self.sheet.bounding_box()
+        assert box is not None
+        return (
+            box["x"] + (x + 0.5) * box["width"] / WIDTH,
+            box["y"] + (y + 0.5) * box["height"] / HEIGHT,
+        )
+
+    def own_client(self) -> Locator:
+        """Opens the dialog."""
+        self.opener.click()
+        self.page.get_by_role("menuitem", name="Open in your own client").click()
+        return self.page.get_by_role("dialog", name="Open in your own client")
