@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    desktop,
     idle_runners,
     moonlight,
     moonlight_desktop,
@@ -36,6 +37,7 @@ Run = Callable[[], dict[str, Any]]
 BENCHMARKS: dict[str, tuple[Run, Run, Callable[[dict[str, Any]], str]]] = {
     "terminal": (terminal.run, lambda: terminal.run(1), terminal.table),
     "replay": (replay.run, lambda: replay.run(1), replay.table),
+    "desktop": (desktop.run, desktop.quick, desktop.table),
     "idle_runners": (idle_runners.run, lambda: idle_runners.run(200), idle_runners.table),
     "moonlight": (moonlight.run, lambda: moonlight.run(1), moonlight.table),
     "moonlight_library": (

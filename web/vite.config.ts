@@ -28,5 +28,7 @@ export default defineConfig({
   test: {
     environment: "happy-dom",
     include: ["tests/**/*.test.ts"],
+    // fast-check builds its tables of characters first: seconds on a machine with much else to do.
+    testTimeout: 20_000,
   },
 });

@@ -1,4 +1,11 @@
-"""What no page may look like."""
+"""What no page may look like, in the dark or in the light."""
+
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Page
+
+SHADES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 
 OVERFLOW = """() => {
   const found = [];
@@ -20,3 +27,11 @@ OVERFLOW = """() => {
   return found;
 }"""
 """Names of what sticks out on the right."""
+
+
+def look_at(page: Page, picture: Path) -> None:
+    """Keep `picture` in both shades (its name ends with them); nothing sticks out in either."""
+    for shade in SHADES:
+        page.emulate_media(color_scheme=shade)
+        page.screenshot(path=picture.with_stem(f"{picture.stem}-{shade}"))
+        assert page.evaluate(OVERFLOW) == []

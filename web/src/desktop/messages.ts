@@ -5,7 +5,6 @@
  * microseconds of the clock of whoever sends them. Rare messages are JSON behind a byte 0.
  */
 
-export const SUBPROTOCOL = "earthshine.viewer.v1";
 /** UTF-8 bytes of text typed at once. */
 export const MAX_TEXT = 4096;
 /** Bytes of what a viewer sends at once: a picture on the clipboard. */

@@ -3,7 +3,9 @@
 import { Backoff, watchedPolicy } from "../feed/backoff";
 import { Link, type LinkOptions, type Status } from "../feed/link";
 import { desktopVerdictOn } from "./endings";
-import { type FromDesktop, SUBPROTOCOL, ViewerFormatError, decode, encode } from "./messages";
+import { rememberShown, take } from "./early";
+import { SUBPROTOCOL, desktopPath } from "./endpoint";
+import { type FromDesktop, ViewerFormatError, decode, encode } from "./messages";
 
 /** Bytes that may wait to be sent; input beyond them is not kept, for it would arrive seconds late. */
 export const MAX_UNSENT = 1024 * 1024;
@@ -28,11 +30,11 @@ export class DesktopStream {
   private socket: WebSocket | null = null;
 
   constructor(
-    sessionId: string,
+    private readonly sessionId: string,
     private readonly hooks: StreamHooks,
     options: Pick<LinkOptions, "backoff" | "openSocket"> = {},
   ) {
-    const open = options.openSocket ?? ((url, protocol) => new WebSocket(url, protocol));
+    const open = options.openSocket ?? ((url, protocol) => take(url) ?? new WebSocket(url, protocol));
     this.link = new Link(
       {
         backoff: new Backoff(watchedPolicy),
@@ -40,7 +42,7 @@ export class DesktopStream {
         pingEveryMs: PING_EVERY_MS,
         silenceMs: SILENCE_MS,
         ...options,
-        target: () => `/api/v1/sessions/${encodeURIComponent(sessionId)}/desktop`,
+        target: () => desktopPath(sessionId),
         protocol: SUBPROTOCOL,
         verdictOn: desktopVerdictOn,
         ping: () => encode.ping(performance.now() * 1000),
@@ -81,6 +83,7 @@ export class DesktopStream {
 
   /** Something of the desktop is on the screen: the connection is worth its attempts. */
   shown(): void {
+    rememberShown(this.sessionId);
     this.link.caughtUp();
     this.link.contentDelivered();
   }

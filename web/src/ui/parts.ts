@@ -18,6 +18,10 @@ export function loadSessionPage(): void {
   fetched(import("./session-page"));
 }
 
+export function loadDesktop(): void {
+  fetched(import("./desktop-panel"));
+}
+
 /** Pages beside the list of sessions. */
 export function loadPages(): void {
   fetched(import("./pages"));

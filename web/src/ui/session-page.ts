@@ -32,6 +32,7 @@ import type { Menu, MenuItem } from "./menu";
 import "./preview-dialog";
 import "./prompt-box";
 import type { PromptBox } from "./prompt-box";
+import { loadDesktop } from "./parts";
 import { PromptHistory } from "./prompt-history";
 import "./search-bar";
 import "./view-switch";
@@ -276,7 +277,7 @@ export class SessionPage extends LitElement {
 
   private renderDesktop(view: SessionView) {
     if (view === "terminal") return nothing;
-    void import("./desktop-panel");
+    loadDesktop();
     const title = this.viewing?.session ? titleOf(this.viewing.session) : "";
     return html`<es-desktop-panel sessionId=${this.sessionId} sessionTitle=${title} @switch-view=${() => this.perform("switch-view")}></es-desktop-panel>`;
   }

@@ -1,0 +1,80 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { begin, take } from "../../src/desktop/early";
+import { DesktopStream } from "../../src/desktop/stream";
+import { FakeSocket } from "../feed/fake-socket";
+
+const URL_OF_ONE = "ws://localhost/api/v1/sessions/s1/desktop";
+const open = (url: string, protocol: string): WebSocket => new FakeSocket(url, protocol) as unknown as WebSocket;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("WebSocket", { OPEN: 1 });
+  FakeSocket.opened.length = 0;
+});
+
+afterEach(() => {
+  vi.runAllTimers();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+describe("a line that was begun with the page", () => {
+  it("is taken as it is when it has not opened yet", () => {
+    begin(URL_OF_ONE, "p", open);
+    const opened = vi.fn();
+    take(URL_OF_ONE)!.onopen = opened;
+    FakeSocket.last.open();
+    expect(opened).toHaveBeenCalledOnce();
+    expect(FakeSocket.opened).toHaveLength(1);
+  });
+
+  it("opens anew for whoever takes it, with what has come", async () => {
+    begin(URL_OF_ONE, "p", open);
+    FakeSocket.last.open();
+    FakeSocket.last.say({ n: 1 });
+    const socket = take(URL_OF_ONE)!;
+    const told: unknown[] = [];
+    socket.onopen = () => told.push("open");
+    socket.onmessage = (event) => told.push(event.data);
+    await Promise.resolve();
+    FakeSocket.last.say({ n: 2 });
+    expect(told).toEqual(["open", '{"n":1}', '{"n":2}']);
+  });
+
+  it("is there once, and for its own place only", () => {
+    begin(URL_OF_ONE, "p", open);
+    expect(take("ws://localhost/elsewhere")).toBeNull();
+    expect(take(URL_OF_ONE)).not.toBeNull();
+    expect(take(URL_OF_ONE)).toBeNull();
+  });
+
+  it("is given up when nobody takes it, when it ends, and when it says too much", () => {
+    begin(URL_OF_ONE, "p", open);
+    vi.advanceTimersByTime(8_000);
+    expect(take(URL_OF_ONE)).toBeNull();
+    expect(FakeSocket.last.closedWith).toBe(1000);
+
+    begin(URL_OF_ONE, "p", open);
+    FakeSocket.last.drop(4003);
+    expect(take(URL_OF_ONE)).toBeNull();
+
+    begin(URL_OF_ONE, "p", open);
+    FakeSocket.last.open();
+    for (let count = 0; count < 65; count += 1) FakeSocket.last.say({});
+    expect(take(URL_OF_ONE)).toBeNull();
+  });
+
+  it("is the stream's first line; the second is one of its own", () => {
+    const url = new URL("/api/v1/sessions/s1/desktop", location.href);
+    url.protocol = "ws:";
+    begin(url.href, "p", open);
+    const early = FakeSocket.last;
+    const hooks = { opened: vi.fn(), message: vi.fn(), changed: vi.fn(), signedIn: () => Promise.resolve(true) };
+    const stream = new DesktopStream("s1", hooks);
+    stream.start();
+    early.open();
+    expect(hooks.opened).toHaveBeenCalledOnce();
+    stream.stop();
+  });
+});
