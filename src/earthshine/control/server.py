@@ -27,6 +27,7 @@ from earthshine.control.forwarded import TrustsProxies
 from earthshine.control.origins import AllowedOrigins, loopback_origins
 from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.recordings.storage import Keeping
 from earthshine.control.secrets.cipher import SecretKeyError, new_key, parse_key
 from earthshine.control.settings import ControlSettings, is_loopback, origin
 from earthshine.control.tls import ServerTls, TlsError
@@ -217,6 +218,11 @@ class Server:
             token if settings.runner_token_enabled else None,
             secrets_key=key,
             oidc=settings.oidc,
+            recordings=Keeping(
+                settings.recordings_dir or settings.state_dir / "recordings",
+                settings.recordings_limit,
+                settings.recordings_days,
+            ),
         )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.

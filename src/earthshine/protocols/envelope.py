@@ -120,6 +120,8 @@ class DesktopWish(Payload):
 
     width: Pixels = 1280
     height: Pixels = 800
+    record: bool = False
+    """Record it from the beginning."""
 
 
 class Command(Payload, tag_field="action"):
@@ -156,6 +158,17 @@ class OpenDesktop(Command, tag="open-desktop"):
 
 class CloseDesktop(Command, tag="close-desktop"):
     """Stop the session's desktop and all that runs in it. The agent goes on."""
+
+
+class OpenTransfers(Command, tag="open-transfers"):
+    """Files, or pieces of recordings, are to be sent. Done's value is a `TransferPlace`."""
+
+
+class SetRecording(Command, tag="set-recording"):
+    """Begin or end recording the session's desktop. Done's value is a `RecordingCondition`."""
+
+    on: bool
+    by: str
 
 
 class Prompt(Command, tag="prompt"):
@@ -220,6 +233,12 @@ class DesktopPlaces(Payload):
     """Speaks RFB 3.8 with VNC authentication."""
 
 
+class TransferPlace(Payload):
+    """Where `protocols.transfer` is spoken on the runner, as the destination of a dial."""
+
+    destination: str
+
+
 # --- control: answers upwards --------------------------------------------------------------------
 
 
@@ -255,6 +274,19 @@ class RunnerCondition(Payload, tag_field="about", tag="runner"):
 
     agents: list[AgentOffer]
     capabilities: dict[str, str] = {}
+
+
+class RecordingCondition(Payload, tag_field="about", tag="recording"):
+    """Whether the session's desktop is recorded: by whose wish, since when (ms since 1970).
+
+    `problem`: why nothing is recorded although it should be; `waiting` pieces can be fetched.
+    """
+
+    on: bool
+    by: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    since: int = 0
+    problem: str = ""
+    waiting: int = 0
 
 
 # --- frames --------------------------------------------------------------------------------------
@@ -299,6 +331,8 @@ ControlPayload = (
     | ListFolders
     | OpenDesktop
     | CloseDesktop
+    | OpenTransfers
+    | SetRecording
     | Input
     | Resize
     | Attend
@@ -346,7 +380,7 @@ class EncodedLog(Frame, tag="log"):
 class Status(Frame, tag="status"):
     """A condition that is no entry of a log."""
 
-    payload: SessionCondition | RunnerCondition
+    payload: SessionCondition | RunnerCondition | RecordingCondition
 
 
 class Ack(Frame, tag="ack"):

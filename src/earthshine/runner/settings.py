@@ -10,8 +10,10 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from earthshine.runner.desktops.moonlight_host.configuration import MoonlightSettings
+from earthshine.runner.desktops.recording.settings import RecordingSettings
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
+from earthshine.runner.transfers.settings import FileSettings
 
 
 class RunnerSettings(BaseSettings):
@@ -56,5 +58,9 @@ class RunnerSettings(BaseSettings):
     """Take the values of secrets out of what agents print, before it is stored anywhere."""
     desktop: DesktopSettings = Field(default_factory=DesktopSettings)
     """The desktops of sessions that have one."""
+    recording: RecordingSettings = Field(default_factory=RecordingSettings)
+    """Recordings of desktops, until the control plane has fetched them."""
+    files: FileSettings = Field(default_factory=FileSettings)
+    """Files that people send to sessions."""
     moonlight: MoonlightSettings = Field(default_factory=MoonlightSettings)
     """Whether this runner is a GameStream host."""

@@ -388,7 +388,7 @@ class Worker:
                 self._soil_all()
                 self._producer.join(line, time.monotonic())
             case m.KeyFrame():
-                line.wants_key = True
+                line.wants_key |= message.lost
                 self._producer.want_key(time.monotonic())
                 self._work.set()
             case m.Invalidate():
