@@ -29,8 +29,6 @@ from earthshine.runner.desktops.stream import DesktopStream, StreamGoneError
 
 TICK_SECONDS: Final = 1.0
 """Between looks, and what a killed runner loses at most."""
-PIECE_SECONDS: Final = 8.0
-"""A piece is closed at the first key frame after this; while things move one is asked for."""
 STILL_SECONDS: Final = 60.0
 """Of a piece in which nothing moves: its key frame is all that it costs."""
 PIECE_BYTES: Final = 8 * 1024 * 1024
@@ -63,13 +61,16 @@ class Recorder:
         changed: Callable[[], None],
         *,
         audio: bool,
+        piece_seconds: float,
     ) -> None:
-        """`seq` tells where the session's log is; `changed` hears of new pieces and problems."""
+        """A piece is closed at the first key frame after `piece_seconds`; one is asked for while
+        things move. `seq` tells where the session's log is; `changed` hears of new pieces and problems."""
         self._desktop = desktop
         self._store = store
         self._seq = seq
         self._changed = changed
         self._audio = audio
+        self._piece_seconds = piece_seconds
         self._begun: Begun | None = None
         self._piece: Piece | None = None
         self._unwritten: list[bytes] = []
@@ -180,7 +181,7 @@ class Recorder:
         """Where a piece may end, and another begin."""
         begun, piece = self._begun, self._piece
         same = begun is not None and begun.tracks == tracks
-        if same and piece is not None and captured - piece.start < PIECE_SECONDS * 1_000_000:
+        if same and piece is not None and captured - piece.start < self._piece_seconds * 1_000_000:
             return
         await self._close(captured)
         if begun is None or not same or captured - begun.origin > RECORDING_SECONDS * 1_000_000:
@@ -224,7 +225,9 @@ class Recorder:
         age = (now - piece.start) / 1_000_000
         if piece.size > MAX_PIECE_BYTES:
             await self._end()
-        elif piece.size > PIECE_BYTES or age > (PIECE_SECONDS if piece.moved else STILL_SECONDS):
+        elif piece.size > PIECE_BYTES or age > (
+            self._piece_seconds if piece.moved else STILL_SECONDS
+        ):
             stream.tell(m.KeyFrame(lost=False))
 
     async def _write(self) -> None:

@@ -100,6 +100,7 @@ class Recordings:
             lambda: self._seq(session_id),
             lambda: self._news(session_id),
             audio=self._settings.audio,
+            piece_seconds=self._settings.piece_seconds,
         )
         task = self._tasks.create_task(self._keep(session_id, recorder))
         self._running[session_id] = _Running(wish, recorder, task)

@@ -16,5 +16,7 @@ class RecordingSettings(BaseModel):
     """Bytes that may wait; then nothing is recorded until there is room, and people see that."""
     days: int = Field(default=7, ge=1)
     """What nobody fetched for so long is deleted."""
+    piece_seconds: float = Field(default=8.0, ge=1.0, le=60.0)
+    """What a recording is ahead of what can be watched of it, and between two places to jump to."""
     audio: bool = True
     """Record what the desktop plays, where it has sound."""
