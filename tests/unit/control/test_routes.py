@@ -23,10 +23,12 @@ from earthshine.control.desktops.service import DesktopService
 from earthshine.control.devices.pairing import PairingService
 from earthshine.control.devices.service import DeviceService
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.recordings.service import RecordingService
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sharing.service import SharingService
+from earthshine.control.transfers.service import FileService
 from tests.unit.control.route_table import (
     ADMIN,
     BODIES,
@@ -191,6 +193,8 @@ INTERNAL = {
     (AccountService, "redeem"),
     (AccountService, "authenticate"),
     (SecretService, "remove_all_of"),
+    (RecordingService, "heard"),
+    (RecordingService, "forget"),
     # After a rule was asked.
     (SecretService, "for_session"),
     (SecretService, "masking"),
@@ -234,6 +238,8 @@ SERVICES = (
     PreviewService,
     SharingService,
     DesktopService,
+    RecordingService,
+    FileService,
     PairingService,
     DeviceService,
     AuditService,
