@@ -18,6 +18,10 @@ export function loadSessionPage(): void {
   fetched(import("./session-page"));
 }
 
+export function loadReplayPage(): void {
+  fetched(import("./replay/replay-page"));
+}
+
 /** Pages beside the list of sessions. */
 export function loadPages(): void {
   fetched(import("./pages"));

@@ -8,7 +8,7 @@ import { Ticks } from "../store/controller";
 import { store } from "../store/store";
 import "./connection-pill";
 import type { PillInput } from "./connection-pill";
-import { lastPart, shortFolder } from "./format";
+import { fullTime, lastPart, shortFolder } from "./format";
 import { icon } from "./icons";
 import "./menu";
 import type { MenuItem } from "./menu";
@@ -115,6 +115,32 @@ export class SessionBar extends LitElement {
       .state.warn {
         color: var(--warn);
       }
+      .recorded {
+        display: inline-flex;
+        align-items: center;
+        gap: 6px;
+        flex: none;
+        height: 28px;
+        padding: 0 9px;
+        font-size: 12.5px;
+        font-weight: 600;
+        color: var(--bad);
+        background: var(--bad-soft);
+        border-radius: 99px;
+      }
+      .recorded i {
+        width: 8px;
+        height: 8px;
+        border-radius: 50%;
+        background: var(--bad);
+      }
+      .recorded.held {
+        color: var(--warn);
+        background: var(--warn-soft);
+      }
+      .recorded.held i {
+        background: var(--warn);
+      }
       es-connection-pill {
         flex: 0 1 auto;
         min-width: 74px;
@@ -196,6 +222,18 @@ export class SessionBar extends LitElement {
     />`;
   }
 
+  /** For everybody in the session; who may, stops it here. */
+  private renderRecorded() {
+    const { recorded } = this.session;
+    if (!recorded) return nothing;
+    const who = `The desktop is recorded${recorded.by ? `, by the wish of ${recorded.by}` : ""}, since ${fullTime(recorded.since)}.`;
+    const title = recorded.problem ? `${who} At the moment it is not: ${recorded.problem}` : who;
+    const words = html`<i></i><span>${recorded.problem ? "Not recording" : "Rec"}</span>`;
+    return this.canControl
+      ? html`<button class="recorded ${recorded.problem ? "held" : ""}" title="${title} Press to stop." aria-label="${title} Stop recording" @click=${() => this.tell("record")}>${words}</button>`
+      : html`<span class="recorded ${recorded.problem ? "held" : ""}" role="status" title=${title} aria-label=${title}>${words}</span>`;
+  }
+
   private renderActions() {
     const { session } = this;
     const steerable = this.canControl && (session.state === "running" || session.state === "stopping");
@@ -249,6 +287,7 @@ export class SessionBar extends LitElement {
             : nothing}
         </div>
       </div>
+      ${this.renderRecorded()}
       <slot name="views"></slot>
       <es-connection-pill .input=${this.pill} @retry=${() => this.tell("retry")}></es-connection-pill>
       ${this.renderActions()}
