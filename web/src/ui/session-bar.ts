@@ -105,6 +105,10 @@ export class SessionBar extends LitElement {
         width: 13px;
         height: 13px;
       }
+      .second .state,
+      .second .agent {
+        flex: none;
+      }
       .state {
         color: var(--text-2);
         font-weight: 550;
@@ -275,7 +279,7 @@ export class SessionBar extends LitElement {
         </div>
         <div class="second">
           <span class="state ${status.tone}">${status.label}</span>
-          <span>${session.agent}</span>
+          <span class="agent">${session.agent}</span>
           <span class="folder" title=${session.folder}>${icon("folder")}<span class="ellipsis">${folder}</span></span>
           ${session.worktree
             ? html`<span title=${session.worktree.branch}>${icon("branch")}<span class="ellipsis">${session.worktree.branch}</span></span>`

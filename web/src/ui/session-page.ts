@@ -513,7 +513,7 @@ export class SessionPage extends LitElement {
       <div class="below">${this.renderBelow()}</div>
       <es-preview-dialog></es-preview-dialog>
       <es-text-sheet></es-text-sheet>
-      <es-files-dialog></es-files-dialog>
+      <es-files-dialog obstacle=${this.noFilesWhy}></es-files-dialog>
       <es-share-dialog></es-share-dialog>
       <es-session-audit-dialog></es-session-audit-dialog>
     `;

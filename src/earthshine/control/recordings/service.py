@@ -90,7 +90,7 @@ class RecordingService:
             found = await asyncio.to_thread(self._storage.of_session, session_id)
         return RecordingList(
             recordings=[_view(recording) for recording in found],
-            state=_state(channel.recording),
+            state=_state(NONE if channel.record.is_final else channel.recording),
         )
 
     @permits(Permission.SESSION_VIEW)

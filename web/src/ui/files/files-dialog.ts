@@ -1,7 +1,7 @@
 /** A session's files: what is there, to fetch; a button to send some, for fingers too. */
 
 import { LitElement, css, html, nothing } from "lit";
-import { customElement, query, state } from "lit/decorators.js";
+import { customElement, property, query, state } from "lit/decorators.js";
 
 import { files } from "../../api/files";
 import type { FileList } from "../../api/types";
@@ -22,6 +22,8 @@ const REFRESH_MS = 5_000;
 @customElement("es-files-dialog")
 export class FilesDialog extends LitElement {
   @state() private uploads: Uploads | null = null;
+  /** Why nothing can be sent now; empty: it can. */
+  @property() obstacle = "";
   @query("dialog") private dialog!: HTMLDialogElement;
   @query("input[type=file]") private chooser!: HTMLInputElement;
   private readonly list = new Loading(this, () => files.list(this.uploads?.sessionId ?? ""), false);
@@ -141,9 +143,9 @@ export class FilesDialog extends LitElement {
         <div class="body">
           <div class="send">
             <p class="hint">
-              ${matchMedia("(pointer: fine)").matches ? "Drop files on the terminal or the desktop, or choose some." : "Send files from this device to the machine."}
+              ${this.obstacle || (matchMedia("(pointer: fine)").matches ? "Drop files on the terminal or the desktop, or choose some." : "Send files from this device to the machine.")}
             </p>
-            <button class="primary" @click=${() => this.choose()}>Send files…</button>
+            <button class="primary" ?disabled=${this.obstacle !== ""} @click=${() => this.choose()}>Send files…</button>
           </div>
           <es-transfers flat .uploads=${this.uploads}></es-transfers>
           ${this.uploads ? this.list.show((list) => this.renderList(list), "the list of files") : nothing}

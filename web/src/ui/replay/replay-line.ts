@@ -34,6 +34,9 @@ export class ReplayLine extends LitElement {
         cursor: pointer;
         border-radius: 6px;
       }
+      .slider:focus-visible {
+        outline-offset: -2px;
+      }
       .track,
       .span,
       .done {

@@ -14,7 +14,7 @@ import type { Problem } from "../../api/problem";
 import { asProblem } from "../../api/problem";
 import type { RecordingList } from "../../api/types";
 import { SessionLog } from "../../replay/log";
-import { type Line, type Mark, type Span, clock, lineOf, markFrom, marksIn, shownAt } from "../../replay/moments";
+import { type Line, type Mark, type Span, lineOf, markFrom, marksIn, shownAt } from "../../replay/moments";
 import { Player, SPEEDS } from "../../replay/player";
 import { sessionPath } from "../../router";
 import { Watches } from "../../store/controller";
@@ -22,16 +22,14 @@ import { preferences } from "../../store/preferences";
 import { store } from "../../store/store";
 import { SessionTerminal } from "../../terminal/terminal";
 import { confirm } from "../confirm";
-import { clockTime, duration, fullTime, size } from "../format";
-import { icon } from "../icons";
-import "../menu";
+import { duration, fullTime, size } from "../format";
 import type { MenuItem } from "../menu";
 import "../problem-note";
 import { titleOf } from "../status";
 import "../styles/replay-page.css";
-import { lineOf as wordsOf } from "../timeline";
 import { notify, notifyError } from "../toasts";
-import { transportIcon } from "./icons";
+import "./replay-bar";
+import "./replay-keys";
 import "./replay-line";
 
 const STEP_MS = 5_000;
@@ -104,6 +102,8 @@ export class ReplayPage extends LitElement {
     });
     this.restyle();
     preferences.addEventListener("change", this.restyle);
+    document.fonts.addEventListener("loadingdone", this.fontsArrived);
+    void document.fonts.load('13px "JetBrains Mono Variable"').then(this.fontsArrived);
     this.player = new Player(this.video, {
       address: (span) => recordings.address(this.sessionId, span.recording.id, span.recording.pieces),
       changed: () => {
@@ -124,6 +124,7 @@ export class ReplayPage extends LitElement {
     clearInterval(this.timer);
     clearTimeout(this.rewind);
     preferences.removeEventListener("change", this.restyle);
+    document.fonts.removeEventListener("loadingdone", this.fontsArrived);
     this.log?.removeEventListener("change", this.logChanged);
     this.log?.stop();
     this.log = null;
@@ -142,6 +143,8 @@ export class ReplayPage extends LitElement {
     const { fontSize, screenReader } = preferences.current;
     this.terminal?.style(preferences.shade, fontSize, screenReader);
   };
+
+  private readonly fontsArrived = (): void => this.terminal?.fontsArrived();
 
   private async load(): Promise<void> {
     const { sessionId } = this;
@@ -222,13 +225,23 @@ export class ReplayPage extends LitElement {
     const mark = player && markFrom(this.marks, player.position, direction);
     if (!mark) return;
     this.seek(mark.ts);
-    const { title, text } = wordsOf(mark);
-    notify({ key: "mark", text: title, ...(text ? { detail: text.slice(0, 200) } : {}) });
   }
 
   private changeSpeed(by: -1 | 1): void {
     const at = SPEEDS.indexOf((this.player?.speed ?? 1) as (typeof SPEEDS)[number]);
     this.player?.setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at + by))] ?? 1);
+  }
+
+  private perform(action: string): void {
+    const acts: Record<string, () => void> = {
+      toggle: () => this.player?.toggle(),
+      back: () => this.step(-STEP_MS),
+      on: () => this.step(STEP_MS),
+      before: () => this.jump(-1),
+      next: () => this.jump(1),
+      "normal-speed": () => this.player?.setSpeed(1),
+    };
+    acts[action]?.();
   }
 
   private act(event: KeyboardEvent): boolean {
@@ -330,19 +343,20 @@ export class ReplayPage extends LitElement {
     const session = store.session(this.sessionId);
     const { player, line } = this;
     const position = player?.position ?? 0;
+    const sized = player?.span?.recording ?? this.list?.recordings[0];
+    const shape = sized ? `${sized.width} / ${sized.height}` : "16 / 10";
     const only = (this.list?.recordings.length ?? 0) === 0 && !this.list?.state.on;
-    const latest = line && player ? this.marks.findLast((mark) => mark.ts <= position + 1) : undefined;
-    const words = latest ? wordsOf(latest) : null;
+    const latest = (line && player && this.marks.findLast((mark) => mark.ts <= position + 1)) ?? null;
     return html`
-      <header>
-        <a class="button square" href=${sessionPath(this.sessionId)} aria-label="Back to the session" title="Back to the session">${icon("back")}</a>
-        <h1 class="ellipsis">${session ? titleOf(session) : "Replay"}</h1>
-        ${this.list?.state.on ? html`<span class="live"><i></i>Being recorded</span>` : nothing}
-        ${this.log?.cut ? html`<span class="hint wide">The log is long: its oldest output is left out.</span>` : nothing}
-        <span class="date wide">${line ? fullTime(position) : ""}</span>
-      </header>
+      <es-replay-bar
+        heading=${session ? titleOf(session) : ""}
+        back=${sessionPath(this.sessionId)}
+        date=${line ? fullTime(position) : ""}
+        ?recording=${this.list?.state.on ?? false}
+        ?cut=${this.log?.cut ?? false}
+      ></es-replay-bar>
       <div class="both ${only ? "only-terminal" : ""}">
-        <div class="picture">
+        <div class="picture" style="aspect-ratio:${shape}">
           <video playsinline preload="auto" aria-label="The desktop" ?hidden=${!player?.span} @click=${() => player?.toggle()}></video>
           ${this.renderNothing(player?.span ?? null)}
         </div>
@@ -351,19 +365,15 @@ export class ReplayPage extends LitElement {
       </div>
       <footer>
         <es-replay-line .line=${line} .marks=${this.marks} .position=${position} @seek=${(event: CustomEvent<number>) => this.seek(event.detail)}></es-replay-line>
-        <div class="keys">
-          <button class="primary play" ?disabled=${!line} aria-label=${player?.playing ? "Pause" : "Play"} title="${player?.playing ? "Pause" : "Play"} (Space)" @click=${() => player?.toggle()}>
-            ${transportIcon(player?.playing ? "pause" : "play")}
-          </button>
-          <button class="square" ?disabled=${!line} aria-label="Back 5 seconds" title="Back 5 s (←)" @click=${() => this.step(-STEP_MS)}>${transportIcon("back")}</button>
-          <button class="square" ?disabled=${!line} aria-label="On 5 seconds" title="On 5 s (→)" @click=${() => this.step(STEP_MS)}>${transportIcon("on")}</button>
-          <button class="square roomy" ?disabled=${!line} aria-label="Event before" title="Event before (↑)" @click=${() => this.jump(-1)}>${transportIcon("before")}</button>
-          <button class="square roomy" ?disabled=${!line} aria-label="Next event" title="Next event (↓)" @click=${() => this.jump(1)}>${transportIcon("next")}</button>
-          <span class="time" title=${line ? fullTime(position) : ""}>${line ? html`${clock(position - line.from)}<span class="of"> / ${clock(line.to - line.from)}</span>` : "–"}</span>
-          <span class="latest ellipsis">${words && latest ? html`<time>${clockTime(latest.ts)}</time> ${words.title}${words.text ? html`<span class="text">: ${words.text}</span>` : nothing}` : nothing}</span>
-          <es-menu .items=${this.menu} label="Speed and more"></es-menu>
-          ${player && player.speed !== 1 ? html`<button class="speed" title="Normal speed" @click=${() => player.setSpeed(1)}>${player.speed}×</button>` : nothing}
-        </div>
+        <es-replay-keys
+          .line=${line}
+          .latest=${latest}
+          .menu=${this.menu}
+          .position=${position}
+          .speed=${player?.speed ?? 1}
+          ?playing=${player?.playing ?? false}
+          @act=${(event: CustomEvent<string>) => this.perform(event.detail)}
+        ></es-replay-keys>
       </footer>
     `;
   }
