@@ -78,6 +78,9 @@ export class ReplayKeys extends LitElement {
         .latest {
           display: none;
         }
+        .time {
+          flex: 1;
+        }
       }
     `,
   ];
