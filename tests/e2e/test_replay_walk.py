@@ -1,7 +1,7 @@
 """A session recorded, given files and seen again in the browser; nothing is fake.
 
-The desktop shows a barcode that tells the time, the terminal prints it. Wherever one scrubs to, both
-have to show the time of that place.
+The desktop shows a barcode that tells the time, the terminal prints it. Wherever one scrubs to,
+both have to show the time of that place.
 """
 
 from __future__ import annotations
@@ -42,6 +42,31 @@ while read -t 0.2 line || true; do
   line=
 done
 """
+STATE = """([width, height]) => {
+  const page = document.querySelector("es-replay-page");
+  const video = page.querySelector("video");
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0);
+  const { player, line, terminal } = page;
+  return {
+    position: player.position, from: line.from, to: line.to, playing: player.playing,
+    seeking: video.seeking || player.seeking,
+    drawing: page.drawing || page.rewind !== undefined,
+    pixels: Array.from(context.getImageData(0, 0, width, height).data),
+    text: terminal.text(),
+  };
+}"""
+DRAG = """() => {
+  window.dropped = new DataTransfer();
+  window.dropped.items.add(new File([new Uint8Array(3_000_000).fill(65)], "plan ü.txt"));
+  window.drag = (type) => document.querySelector("es-session-page .stage").dispatchEvent(
+    new DragEvent(type, { dataTransfer: window.dropped, bubbles: true, cancelable: true }));
+  for (const type of ["dragenter", "dragover"]) window.drag(type);
+}"""
+DROP = "() => window.drag('drop')"
+SPANS = "() => document.querySelector('es-replay-page').line.spans.map((s) => [s.from, s.to])"
 TERMINAL_LATE = 900
 """Milliseconds: the agent prints five times a second, on a machine with much else to do."""
 PICTURE_LATE = 450
@@ -69,24 +94,7 @@ class Replay:
 
     def state(self) -> dict[str, Any]:
         """The position, and what video and terminal show there."""
-        told: dict[str, Any] = self.page.evaluate(
-            """() => {
-              const page = document.querySelector("es-replay-page");
-              const video = page.querySelector("video");
-              const canvas = document.createElement("canvas");
-              canvas.width = %d; canvas.height = %d;
-              const context = canvas.getContext("2d");
-              context.drawImage(video, 0, 0);
-              const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-              const { player, line, terminal } = page;
-              return {
-                position: player.position, from: line.from, to: line.to, playing: player.playing,
-                seeking: video.seeking || player.seeking, drawing: page.drawing || page.rewind !== undefined,
-                pixels: Array.from(data), text: terminal.text(),
-              };
-            }"""
-            % (barcode.WIDTH, barcode.HEIGHT)
-        )
+        told: dict[str, Any] = self.page.evaluate(STATE, [barcode.WIDTH, barcode.HEIGHT])
         return told
 
     def settled(self) -> dict[str, Any]:
@@ -159,25 +167,15 @@ def test_record_send_files_and_see_it_again(
     page.screenshot(path=shots / "session-recorded.png")
 
     # A file is dropped on the page.
-    page.evaluate(
-        """() => {
-          const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(3_000_000).fill(65)], "plan ü.txt"));
-          window.dropped = data;
-          const stage = document.querySelector("es-session-page .stage");
-          for (const type of ["dragenter", "dragover"]) stage.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
-        }"""
-    )
+    page.evaluate(DRAG)
     expect(page.locator("es-drop-zone .veil")).to_contain_text("Drop to send")
     page.screenshot(path=shots / "drop.png")
-    drop = """() => document.querySelector("es-session-page .stage").dispatchEvent(
-        new DragEvent("drop", { dataTransfer: window.dropped, bubbles: true, cancelable: true }))"""
-    page.evaluate(drop)
+    page.evaluate(DROP)
     transfers = page.locator("es-drop-zone es-transfers")
     expect(transfers).to_contain_text("Copy its path")
     folder = world.root / "runner" / "files" / session
     assert (folder / "plan ü.txt").read_bytes() == b"A" * 3_000_000
-    page.evaluate(drop)  # once more: nothing is overwritten without saying
+    page.evaluate(DROP)  # once more: nothing is overwritten without saying
     expect(transfers).to_contain_text("already")
     page.screenshot(path=shots / "file-exists.png")
     transfers.get_by_role("button", name="Keep both").click()
@@ -227,9 +225,7 @@ def test_record_send_files_and_see_it_again(
     slider = page.locator("es-replay-line .slider")
     box = slider.bounding_box()
     assert box is not None
-    spans = page.evaluate(
-        "() => document.querySelector('es-replay-page').line.spans.map((s) => [s.from, s.to])"
-    )
+    spans = page.evaluate(SPANS)
     length = begin["to"] - begin["from"]
     for share in (0.8, 0.3, 0.62, 0.1):  # there and back
         at = spans[0][0] + share * (spans[0][1] - spans[0][0])

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -60,9 +61,10 @@ def test_other_names_are_refused_with_words(name, words):
 def test_whatever_is_fine_is_one_visible_component_of_a_path(name):
     if not filenames.is_fine(name):
         return
-    path = os.path.join("/folder", name)
-    assert os.path.normpath(path) == path
-    assert os.path.dirname(path) == "/folder"
+    path = Path("/folder") / name
+    assert os.path.normpath(path) == str(path)
+    assert path.parent == Path("/folder")
+    assert path.name == name
     assert os.fsencode(name).decode() == name
     assert len(os.fsencode(name)) <= filenames.MAX_BYTES
     assert not any(unicodedata.category(character) == "Cc" for character in name)

@@ -25,7 +25,7 @@ def encoded(levels: list[int], key_every: int) -> list[bytes]:
         "preset": "ultrafast",
         "tune": "zerolatency",
         "profile": "baseline",
-        "x264-params": f"repeat-headers=1:keyint={key_every}:min-keyint={key_every}:scenecut=0:aud=1",
+        "x264-params": f"repeat-headers=1:aud=1:scenecut=0:keyint={key_every}",
     }
     units = []
     for number, level in enumerate(levels):

@@ -187,8 +187,7 @@ class TransferServer:
             await self._receive(link, unfinished)
             await asyncio.to_thread(self._folders.finish, session, unfinished, replace=replace)
         finally:
-            # Also when we are cancelled, and then there is no time for a thread.
-            self._folders.discard(session, unfinished)
+            await asyncio.to_thread(self._folders.discard, session, unfinished)
         log.info("a file came", extra={"session": session, "bytes": request.size})
         return Stored(path=str(unfinished.path))
 

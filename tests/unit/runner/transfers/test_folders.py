@@ -2,7 +2,6 @@
 
 import os
 import stat
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,7 +29,7 @@ def names(folders):
 
 
 def entries(folders):
-    return sorted(os.listdir(folders.path("s1")))
+    return sorted(path.name for path in folders.path("s1").iterdir())
 
 
 def test_a_file_comes_and_goes(folders):
@@ -177,4 +176,4 @@ def test_whatever_the_name_the_file_lies_in_the_folder(folders, name):
     made = {p for p in folders.path("s1").parent.parent.rglob("*") if p.is_file()} - outside
     assert all(p.parent == folders.path("s1") for p in made)
     assert (folders.path("s1") / name).read_bytes() == b"content"
-    os.unlink(Path(folders.path("s1")) / name)
+    (folders.path("s1") / name).unlink()

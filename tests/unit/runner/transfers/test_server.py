@@ -8,8 +8,8 @@ import pytest
 from earthshine.net.bridge import TransportStream
 from earthshine.net.transfer import TransferBrokenError, TransferLink
 from earthshine.protocols.transfer import (
-    DropSegment,
     Dropped,
+    DropSegment,
     FileEnded,
     Files,
     GetFile,
