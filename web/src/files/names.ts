@@ -11,8 +11,13 @@ export function fineName(name: string): string {
     .replaceAll(/[\p{Cc}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/gu, "")
     .trim();
   const [stem, ending] = parted(cleaned === "" || cleaned === "." || cleaned === ".." ? "file" : cleaned);
-  let kept = stem;
-  while (utf8.encode(kept + ending).length > MAX_BYTES && kept.length > 1) kept = [...kept].slice(0, -1).join("");
+  let room = MAX_BYTES - utf8.encode(ending).length;
+  let kept = "";
+  for (const character of stem) {
+    room -= utf8.encode(character).length;
+    if (room < 0) break;
+    kept += character;
+  }
   return (kept + ending).trim();
 }
 
