@@ -28,6 +28,8 @@ SILENCE: Final = b"\xfc\xff\xfe"
 SILENT_SAMPLES: Final = 960
 _SYNC, _NOT_SYNC = 0x0200_0000, 0x0101_0000
 _SPS, _PPS, _DELIMITER, _IDR = 7, 8, 9, 5
+_MAX_U32: Final = 2**32 - 1
+_MAX_DURATION: Final = 2**62
 _MATRIX: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x4000_0000)
 
 
@@ -131,7 +133,7 @@ def header(tracks: Tracks, fragments: Sequence[Indexed]) -> bytes:
         raise ValueError(f"{len(fragments)} fragments")
     return (
         _box(b"ftyp", b"iso6", struct.pack(">I", 1), b"iso6isomavc1mp41dash")
-        + _moov(tracks, sum(fragment.duration for fragment in fragments))
+        + _moov(tracks, min(sum(fragment.duration for fragment in fragments), _MAX_DURATION))
         + _index(fragments)
     )
 
@@ -222,7 +224,9 @@ def _audio_track(duration: int) -> bytes:
 def _index(fragments: Sequence[Indexed]) -> bytes:
     entries = b"".join(
         # A fragment, not another index; it begins with a key frame (type 1).
-        struct.pack(">III", fragment.size, fragment.duration, 0x9000_0000)
+        struct.pack(
+            ">III", fragment.size & 0x7FFF_FFFF, min(fragment.duration, _MAX_U32), 0x9000_0000
+        )
         for fragment in fragments
     )
     return _full(

@@ -109,6 +109,13 @@ def test_an_access_unit_loses_what_the_header_has():
     assert not fmp4.access_unit(other).key
 
 
+@given(st.lists(st.tuples(st.integers(0, 2**53), st.integers(0, 2**53)), min_size=1, max_size=9))
+def test_a_header_can_be_made_of_whatever_a_runner_says(fragments):
+    tracks = Tracks(16_384, 1, b"\x67\x42\xc0\x1e", b"\x68", audio=True)
+    header = fmp4.header(tracks, [Indexed(size, duration) for size, duration in fragments])
+    assert header[4:8] == b"ftyp"
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_an_access_unit_or_an_error(data):
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -28,6 +29,8 @@ from earthshine.protocols.transfer import (
 
 MAX_RUNNERS: Final = 4
 """Fetched from at once: recordings can wait, what people watch cannot."""
+MAX_DAMAGED: Final = 3
+"""Times that a piece may come other than announced, before it is given up."""
 FIRST_RETRY: Final = 2.0
 LAST_RETRY: Final = 60.0
 SWEEP_SECONDS: Final = 3600.0
@@ -58,6 +61,7 @@ class Collector:
         self._busy: set[str] = set()
         self._news = asyncio.Event()
         self._room = asyncio.Semaphore(MAX_RUNNERS)
+        self._damaged: Counter[tuple[str, str, int]] = Counter()
         self.on_stored: Callable[[str], None] = lambda _: None
         """Hears of a session that has a new piece."""
 
@@ -134,12 +138,24 @@ class Collector:
             if piece.size > MAX_PIECE:
                 log.warning("a piece of %d bytes is not taken", piece.size)
             else:
-                await self._fetch(link, piece)
+                await self._try(link, piece)
         # Of a session that was deleted, or is another runner's, nothing is kept.
         which = {"session": piece.session, "recording": piece.recording, "number": piece.number}
         await link.say(DropSegment(**which))  # type: ignore[arg-type]
         if not isinstance(await link.message(), Dropped):
             raise TransferBrokenError("a piece of a recording could not be dropped")
+
+    async def _try(self, link: TransferLink, piece: Segment) -> None:
+        """Fetch it; one that comes damaged again and again must not hold up the others."""
+        which = (piece.session, piece.recording, piece.number)
+        try:
+            await self._fetch(link, piece)
+        except DamagedPieceError as error:
+            self._damaged[which] += 1
+            if self._damaged[which] < MAX_DAMAGED:
+                raise
+            log.warning("a piece of a recording is given up: %s", error)
+        self._damaged.pop(which, None)
 
     async def _fetch(self, link: TransferLink, piece: Segment) -> None:
         if await asyncio.to_thread(self._storage.is_full):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from earthshine.control.credentials import CurrentActor
 from earthshine.control.problems import plain_problem
 from earthshine.control.recordings.playback import UnsatisfiableRangeError, byte_range
 from earthshine.control.recordings.schemas import RecordingList, RecordingState, SetRecording
 from earthshine.control.recordings.service import RecordingService
+from earthshine.control.transfers.streaming import Streamed
 
 router = APIRouter(tags=["recordings"])
 
@@ -63,7 +64,7 @@ async def get_recording(
     headers["Content-Length"] = str(end - first)
     if part is not None:
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{playback.total}"
-    return StreamingResponse(
+    return Streamed(
         playback.read(first, end),
         status_code=200 if part is None else 206,
         media_type="video/mp4",

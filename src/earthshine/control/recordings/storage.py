@@ -61,7 +61,8 @@ class Recording:
     @property
     def duration(self) -> int:
         """From the first piece to the end of the last."""
-        return self.pieces[-1].start + self.pieces[-1].duration - self.pieces[0].start
+        last = self.pieces[-1]
+        return max(0, last.start + last.duration - self.pieces[0].start)
 
     @property
     def tracks(self) -> Tracks:
@@ -86,6 +87,8 @@ class RecordingStorage:
         self._folder = keeping.folder
         self._limit = keeping.limit
         self._seconds = keeping.days * 86_400
+        self._total: int | None = None
+        """Bytes of all recordings, as far as they were counted."""
 
     # --- taking ----------------------------------------------------------------------------------
 
@@ -111,6 +114,8 @@ class RecordingStorage:
             raise DamagedPieceError(f"piece {piece.number} of {piece.recording} came damaged")
         os.fsync(file.fileno())
         file.close()
+        if self._total is not None:
+            self._total += piece.size
         place = self._place(piece)
         place.with_suffix(".new").replace(place)
         index = place.with_name(INDEX)
@@ -171,11 +176,13 @@ class RecordingStorage:
     def delete(self, session_id: str, recording_id: str) -> None:
         """A recording."""
         if self.get(session_id, recording_id) is not None:
+            self._total = None
             shutil.rmtree(self._of(session_id, recording_id), ignore_errors=True)
 
     def forget(self, session_id: str) -> None:
         """All of a session."""
         if _ID.fullmatch(session_id):
+            self._total = None
             shutil.rmtree(self._folder / session_id, ignore_errors=True)
 
     def sessions(self) -> list[str]:
@@ -186,7 +193,9 @@ class RecordingStorage:
 
     def is_full(self) -> bool:
         """Whether nothing more can be taken until something is deleted."""
-        return sum(size for _, size, _ in self._all()) >= self._limit
+        if self._total is None:
+            self._total = sum(size for _, size, _ in self._all())
+        return self._total >= self._limit
 
     def sweep(self) -> int:
         """Delete what is too old, then the oldest as long as there is too much; how many."""
@@ -201,6 +210,7 @@ class RecordingStorage:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= size
                 deleted += 1
+        self._total = total
         return deleted
 
     def _all(self) -> Iterator[tuple[Path, int, float]]:

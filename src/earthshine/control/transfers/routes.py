@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from earthshine.control.credentials import CurrentActor
 from earthshine.control.errors import InvalidRequestError
 from earthshine.control.transfers.schemas import FileList, FileStored
 from earthshine.control.transfers.service import FileService
+from earthshine.control.transfers.streaming import Streamed
 
 router = APIRouter(tags=["files"])
 
@@ -74,15 +74,13 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
-async def get_file(
-    request: Request, actor: CurrentActor, session_id: str, name: str
-) -> StreamingResponse:
+async def get_file(request: Request, actor: CurrentActor, session_id: str, name: str) -> Response:
     """Fetch a file."""
     async with contextlib.AsyncExitStack() as stack:
         fetching = _files(request).fetching(actor, session_id, name)
         fetched = await stack.enter_async_context(fetching)
         kept = stack.pop_all()
-    return _Sent(
+    return Streamed(
         fetched.pieces,
         kept,
         media_type="application/octet-stream",
@@ -93,18 +91,3 @@ async def get_file(
             "Content-Security-Policy": "sandbox; default-src 'none'",
         },
     )
-
-
-class _Sent(StreamingResponse):
-    """Lets go of the stream to the runner however the answer ends, also before its first byte."""
-
-    def __init__(
-        self, pieces: AsyncIterator[bytes], kept: contextlib.AsyncExitStack, **options: Any
-    ) -> None:
-        super().__init__(pieces, **options)
-        self._kept = kept
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See `StreamingResponse`."""
-        async with self._kept:
-            await super().__call__(scope, receive, send)

@@ -137,6 +137,18 @@ async def test_what_cannot_be_fetched_waits_until_the_runner_is_back(scene, even
     await eventually(lambda: scene.kept() == [1])
 
 
+async def test_a_piece_that_is_damaged_there_does_not_hold_up_the_others(
+    scene, eventually, tmp_path
+):
+    scene.record(1, 2, 3)
+    (place,) = (tmp_path / "runner").rglob("00000002.piece")
+    whole = place.read_bytes()
+    place.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    scene.collector.wake("runner1")
+    await eventually(lambda: scene.store.waiting("s1") == 0)
+    assert scene.kept() == [1, 3]
+
+
 @pytest.mark.parametrize("owner", [None, "runner2"])
 async def test_of_other_sessions_nothing_is_kept(scene, eventually, owner):
     scene.owners["s1"] = owner

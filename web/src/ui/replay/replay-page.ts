@@ -266,8 +266,11 @@ export class ReplayPage extends LitElement {
   private readonly key = (event: KeyboardEvent): void => {
     if (event.defaultPrevented || document.querySelector("es-app")?.dialogOpen) return;
     const on = event.composedPath()[0];
-    const types = on instanceof HTMLElement && on.matches("input, textarea, select, button, a, [role=menuitem]") && !on.closest(".terminal");
-    if (types && event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    if (on instanceof HTMLElement && !on.closest(".terminal")) {
+      if (on.matches("input, textarea, select, [role=menuitem]")) return;
+      // What has the focus is what Space presses.
+      if (event.key === " " && on.matches("button, a")) return;
+    }
     if (this.act(event)) event.preventDefault();
   };
 

@@ -63,8 +63,11 @@ class Recorder:
         audio: bool,
         piece_seconds: float,
     ) -> None:
-        """A piece is closed at the first key frame after `piece_seconds`; one is asked for while
-        things move. `seq` tells where the session's log is; `changed` hears of new pieces and problems."""
+        """`seq` tells where the session's log is; `changed` hears of new pieces and problems.
+
+        A piece is closed at the first key frame after `piece_seconds`; while things move one is
+        asked for.
+        """
         self._desktop = desktop
         self._store = store
         self._seq = seq
