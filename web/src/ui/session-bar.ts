@@ -94,6 +94,7 @@ export class SessionBar extends LitElement {
         line-height: 17px;
         color: var(--text-3);
         min-width: 0;
+        overflow: hidden;
       }
       .second span {
         display: inline-flex;
