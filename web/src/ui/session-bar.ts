@@ -8,6 +8,7 @@ import { Ticks } from "../store/controller";
 import { store } from "../store/store";
 import "./connection-pill";
 import type { PillInput } from "./connection-pill";
+import { desktopIcon } from "./desktop-icons";
 import { fullTime, lastPart, shortFolder } from "./format";
 import { icon } from "./icons";
 import "./menu";
@@ -249,6 +250,11 @@ export class SessionBar extends LitElement {
       </button>
       ${this.owns
         ? html`<button class="square wide" title="Share (${shareKey})" aria-label="Share" @click=${() => this.tell("share")}>${icon("share")}</button>`
+        : nothing}
+      ${steerable && session.hasDesktop && !session.recorded
+        ? html`<button class="square wide" title="Record the desktop" aria-label="Record the desktop" @click=${() => this.tell("record")}>
+            ${desktopIcon("record")}
+          </button>`
         : nothing}
       ${this.previews && steerable
         ? html`<button class="square wide" title="Open a port of this machine" aria-label="Preview" @click=${() => this.tell("preview")}>${icon("globe")}</button>`
