@@ -68,8 +68,10 @@ DRAG = """() => {
 DROP = "() => window.drag('drop')"
 SPANS = "() => document.querySelector('es-replay-page').line.spans.map((s) => [s.from, s.to])"
 TERMINAL_LATE = 900
-"""Milliseconds: the agent prints five times a second, on a machine with much else to do."""
+"""Milliseconds, in the middle of all places looked at: the agent prints five times a second."""
 PICTURE_LATE = 450
+STARVED = 2500
+"""At any one place: programs that draw and print may have to wait on a machine that is busy."""
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +131,13 @@ def check(told: dict[str, Any]) -> tuple[float | None, float]:
     """
     at = told["position"] - (time.time() - time.monotonic()) * 1000
     printed = at - tick(told)
-    assert -200 < printed < TERMINAL_LATE, f"the terminal is {printed:.0f} ms off"
+    assert -200 < printed < STARVED, f"the terminal is {printed:.0f} ms off"
     shown = picture(told)
     if shown is None:
         return None, printed
     half = barcode.MODULUS // 2
     late = (at - shown + half) % barcode.MODULUS - half
-    assert abs(late) < PICTURE_LATE, f"the picture is {late:.0f} ms off"
+    assert abs(late) < STARVED, f"the picture is {late:.0f} ms off"
     return late, printed
 
 
@@ -244,8 +246,11 @@ def test_record_send_files_and_see_it_again(
     page.screenshot(path=shots / "replay-mark.png")
     told = replay.settled()
     lates.append(check(told))
-    assert sum(late is not None for late, _ in lates) >= 4, "pictures that can be read"
     print(f"\npicture and terminal are late by, in ms: {lates}")
+    pictures = [late for late, _ in lates if late is not None]
+    assert len(pictures) >= 4, "pictures that can be read"
+    assert abs(np.median(pictures)) < PICTURE_LATE
+    assert np.median([printed for _, printed in lates]) < TERMINAL_LATE
 
     # On a phone.
     context = chromium.new_context(
