@@ -6,6 +6,7 @@ both have to show the time of that place.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -120,8 +121,8 @@ def picture(told: dict[str, Any]) -> int | None:
 
 def tick(told: dict[str, Any]) -> float:
     """The time that the terminal printed last, in milliseconds of CLOCK_MONOTONIC."""
-    last = [line for line in told["text"].splitlines() if line.startswith("tick ")][-1]
-    return float(last.split()[1]) * 1000
+    # What is typed meanwhile may stand in the middle of a line.
+    return float(re.findall(r"^tick (\d+\.\d\d)\b", told["text"], re.MULTILINE)[-1]) * 1000
 
 
 def check(told: dict[str, Any]) -> tuple[float | None, float]:
