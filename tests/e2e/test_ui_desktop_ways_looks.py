@@ -109,6 +109,8 @@ WALKS: dict[str, tuple[tuple[str, Callable[[WaysPage, FakeControlPlane], None]],
     "own-client": (("no-rdp", _no_rdp), ("moonlight", _moonlight), ("login", _login)),
     "expired": (("expired", _expired),),
 }
+
+
 @pytest.mark.parametrize("walk", WALKS)
 def test_nothing_sticks_out(
     look: tuple[str, Page], plane: FakeControlPlane, walk: str, shots: Path

@@ -7,6 +7,8 @@ export type PlainPage = (typeof pages)[number];
 export type Route =
   | { readonly page: "sessions" }
   | { readonly page: "session"; readonly id: string }
+  /** A session seen again: its log and what was recorded. */
+  | { readonly page: "replay"; readonly id: string }
   /** `code`: the one a command line shows, where the link brought it along. */
   | { readonly page: "device"; readonly code: string }
   | { readonly page: PlainPage }
@@ -20,9 +22,10 @@ export function routeOf(path: string, search = ""): Route {
     const page = pages.find((name) => name === first);
     if (page) return { page };
   }
-  if (first === "sessions" && second && more.length === 0) {
+  const replay = more.length === 1 && more[0] === "replay";
+  if (first === "sessions" && second && (more.length === 0 || replay)) {
     try {
-      return { page: "session", id: decodeURIComponent(second) };
+      return { page: replay ? "replay" : "session", id: decodeURIComponent(second) };
     } catch {
       return { page: "unknown" };
     }
@@ -32,6 +35,10 @@ export function routeOf(path: string, search = ""): Route {
 
 export function sessionPath(id: string): string {
   return `/sessions/${encodeURIComponent(id)}`;
+}
+
+export function replayPath(id: string): string {
+  return `${sessionPath(id)}/replay`;
 }
 
 class Router extends EventTarget {

@@ -53,6 +53,10 @@ from earthshine.control.previews.book import PreviewBook
 from earthshine.control.previews.listener import PreviewListener, PreviewSettings
 from earthshine.control.previews.routes import router as previews_router
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.recordings.collector import Collector
+from earthshine.control.recordings.routes import router as recordings_router
+from earthshine.control.recordings.service import RecordingService
+from earthshine.control.recordings.storage import Keeping, RecordingStorage
 from earthshine.control.runners.directory import Runner, RunnerDirectory
 from earthshine.control.runners.endpoint import RunnerEndpoint
 from earthshine.control.runners.routes import router as runners_router
@@ -78,6 +82,9 @@ from earthshine.control.sharing.service import SharingService
 from earthshine.control.sockets import CLOSE_AGAIN, SignedInSockets
 from earthshine.control.throttle import Throttle
 from earthshine.control.tls import ServerTls
+from earthshine.control.transfers.links import TransferLinks
+from earthshine.control.transfers.routes import router as files_router
+from earthshine.control.transfers.service import FileService
 from earthshine.control.ui import pages
 from earthshine.control.updates import SUBPROTOCOL as UPDATES_SUBPROTOCOL
 from earthshine.control.updates import Announcer
@@ -105,8 +112,9 @@ class ControlPlane:
         desktop: DesktopSettings | None = None,
         guacd: GuacdSettings | None = None,
         guacamole: GuacamoleSettings | None = None,
+        recordings: Keeping | None = None,
     ) -> None:
-        """`runner_token` None: only paired runners are let in."""
+        """`runner_token` None: only paired runners are let in. `recordings` None: none are kept."""
         self.database = database
         storage = SessionStorage(database)
         self.book = ChannelBook(storage.load)
@@ -215,6 +223,23 @@ class ControlPlane:
             self.vnc,
             self.trail,
         )
+        links = TransferLinks(self.directory, self.dialing)
+        self.files = FileService(self.access, links, self.sessions.channel, self.trail)
+        kept = None if recordings is None else RecordingStorage(recordings)
+        self.collector = (
+            None
+            if kept is None
+            else Collector(links, kept, self._runner_of, self._is_runner_connected)
+        )
+        self.recordings = RecordingService(
+            self.access,
+            self.directory,
+            self.sessions.channel,
+            self.sessions.recording_changed,
+            self.trail,
+            kept,
+            self.collector,
+        )
         self.sharing = SharingService(
             database, self.access, self.members, self.people.people, self.throttle, self.trail
         )
@@ -232,7 +257,7 @@ class ControlPlane:
         """Set when the server has been told to end."""
         self.journal.on_change = self._session_changed
         self.directory.on_change = self._runner_changed
-        self.sessions.on_removed = self.announcer.session_removed
+        self.sessions.on_removed = self._session_removed
         self.devices.on_revoked = self._runner_revoked
         self.devices.on_removed = lambda runner_id: self.secrets.remove_all_of(RUNNER, runner_id)
         self.devices.on_hidden = self.announcer.runner_hidden
@@ -290,6 +315,19 @@ class ControlPlane:
             self.preview_book.end_session(channel.record.id)
             self.entries.end_session(channel.record.id)
 
+    def _session_removed(self, session_id: str) -> None:
+        self.announcer.session_removed(session_id)
+        if self.tasks is not None:  # what it leaves behind at a sudden end is swept later
+            self.tasks.create_task(self.recordings.forget(session_id))
+
+    async def _runner_of(self, session_id: str) -> str | None:
+        channel = await self.book.open(session_id)
+        return None if channel is None else channel.record.runner_id
+
+    def _is_runner_connected(self, runner_id: str) -> bool:
+        runner = self.directory.known(runner_id)
+        return runner is not None and runner.is_connected
+
     def _signed_out(self, sign_in_id: str) -> None:
         self.sockets.close(sign_in_id)
         self.preview_book.end_sign_in(sign_in_id)
@@ -316,6 +354,8 @@ class ControlPlane:
 
     def _runner_changed(self, runner: Runner) -> None:
         self.announcer.runner_changed(runner.id)
+        if self.collector is not None:
+            self.collector.connected(runner.id)
         for channel in self.book:
             if channel.record.runner_id == runner.id and not channel.record.is_final:
                 channel.wake(session=True)
@@ -337,6 +377,7 @@ class ControlPlane:
                     self.dialing.dial_failed,
                     tasks,
                 )
+                self.endpoint.on_recording = self.recordings.heard
                 self.sockets = SignedInSockets(tasks)
                 self.people.sign_ins.on_end = self._signed_out
                 self.people.sign_ins.on_change = self._role_changed
@@ -351,6 +392,8 @@ class ControlPlane:
                     tasks.create_task(self.people.run()),
                     tasks.create_task(self.rdp.run(self.sockets.stream)),
                 ]
+                if self.collector is not None:
+                    background.append(tasks.create_task(self.collector.run()))
                 try:
                     async with self.guacamole_application.running():
                         yield
@@ -388,7 +431,13 @@ def api() -> FastAPI:
         devices_router,
     ):
         versioned.include_router(router)
-    for router in (audit_router, secrets_router, guacamole_router):
+    for router in (
+        audit_router,
+        secrets_router,
+        guacamole_router,
+        files_router,
+        recordings_router,
+    ):
         versioned.include_router(router)
     versioned.add_api_websocket_route("/updates", _updates)
     app.include_router(versioned)
@@ -420,6 +469,8 @@ def application(
     state.guacamole = plane.guacamole
     state.guacamole_application = plane.guacamole_application
     state.rdp = plane.rdp
+    state.files = plane.files
+    state.recordings = plane.recordings
     state.pairings = plane.pairings
     state.devices = plane.devices
     plane.proofs.origins = allowed.origins

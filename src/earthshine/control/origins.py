@@ -7,6 +7,7 @@ permission it cannot send `application/json`.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,10 @@ from earthshine.control.problems import plain_problem
 
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes of a request's body."""
+MAX_FILE: Final = 64 * 1024**3
+"""Bytes of a file that is passed on while it comes. The runner that gets it has its own limit."""
+_FILE: Final = re.compile(r"/api/v1/sessions/[^/]+/files/[^/]+", re.ASCII)
+"""Where bodies are files, which nobody reads into memory."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -60,7 +65,8 @@ class OriginGuard:
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            limited = receive if scope["type"] == "websocket" else _limit(receive)
+            unlimited = scope["type"] == "websocket" or _is_file(scope)
+            limited = receive if unlimited else _limit(receive)
             try:
                 await self._app(scope, limited, send)
             except _TooLargeError:
@@ -104,16 +110,24 @@ class OriginGuard:
             return "origin", plain_problem(
                 403, "This server does not take requests from other sites.", "wrong-origin"
             )
+        limit = MAX_FILE if _is_file(scope) else MAX_BODY
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
-            return "size", plain_problem(413, f"More than {MAX_BODY} bytes.", "too-large")
+        if not (length.isascii() and length.isdigit()) or int(length) > limit:
+            return "size", plain_problem(413, f"More than {limit} bytes.", "too-large")
         has_body = length != "0" or "transfer-encoding" in headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if has_body and kind != "application/json":
-            return "content-type", plain_problem(
-                415, "Send application/json.", "unsupported-media-type"
-            )
+        # Neither can be sent across origins without permission.
+        wanted = "application/octet-stream" if _is_file(scope) else "application/json"
+        if has_body and kind != wanted:
+            return "content-type", plain_problem(415, f"Send {wanted}.", "unsupported-media-type")
         return None
+
+
+def _is_file(scope: Scope) -> bool:
+    """Whether the body is a file on its way to a runner."""
+    return scope["type"] == "http" and (
+        scope["method"] == "PUT" and _FILE.fullmatch(scope["path"]) is not None
+    )
 
 
 class _TooLargeError(HTTPException):

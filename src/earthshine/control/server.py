@@ -27,6 +27,7 @@ from earthshine.control.forwarded import TrustsProxies
 from earthshine.control.origins import AllowedOrigins, loopback_origins
 from earthshine.control.previews.listener import PreviewSettings
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.recordings.storage import Keeping
 from earthshine.control.secrets.cipher import SecretKeyError, new_key, parse_key
 from earthshine.control.settings import ControlSettings, is_loopback, origin
 from earthshine.control.tls import ServerTls, TlsError
@@ -220,6 +221,11 @@ class Server:
             desktop=settings.desktop,
             guacd=settings.guacd,
             guacamole=settings.guacamole,
+            recordings=Keeping(
+                settings.recordings_dir or settings.state_dir / "recordings",
+                settings.recordings_limit,
+                settings.recordings_days,
+            ),
         )
         plane.tls = tls
         # Behind a proxy it is the proxy's certificate that runners see.

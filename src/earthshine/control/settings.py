@@ -212,6 +212,12 @@ class ControlSettings(BaseSettings):
     secrets_key_file: Path | None = None
     """Encrypts agents' secrets at rest: 32 bytes, base64 or hexadecimal. Made in the state folder,
     beside the database, when neither is set."""
+    recordings_dir: Path | None = None
+    """Where recordings of desktops are kept; `recordings` in the state folder when not set."""
+    recordings_limit: int = Field(default=50 * 1024**3, ge=64 * 1024**2)
+    """Bytes that they may take; then the oldest are deleted."""
+    recordings_days: int = Field(default=90, ge=1, le=36_500)
+    """After so many days they are deleted."""
     shutdown_grace: float = Field(default=5.0, ge=0, le=300)
     """Seconds that open requests have when the server stops."""
 

@@ -122,6 +122,8 @@ class DesktopWish(Payload):
 
     width: Pixels = 1280
     height: Pixels = 800
+    record: bool = False
+    """Record it from the beginning."""
 
 
 class Command(Payload, tag_field="action"):
@@ -194,6 +196,17 @@ class LendRfb(Command, tag="lend-rfb"):
     view_only: bool = False
     seconds: OfferSeconds = 30.0
     """How long the client has to come."""
+
+
+class OpenTransfers(Command, tag="open-transfers"):
+    """Files, or pieces of recordings, are to be sent. Done's value is a `TransferPlace`."""
+
+
+class SetRecording(Command, tag="set-recording"):
+    """Begin or end recording the session's desktop. Done's value is a `RecordingCondition`."""
+
+    on: bool
+    by: str
 
 
 class Prompt(Command, tag="prompt"):
@@ -298,6 +311,12 @@ class RfbLent(Payload):
         return f"RfbLent(destination={self.destination!r})"
 
 
+class TransferPlace(Payload):
+    """Where `protocols.transfer` is spoken on the runner, as the destination of a dial."""
+
+    destination: str
+
+
 # --- control: answers upwards --------------------------------------------------------------------
 
 
@@ -333,6 +352,19 @@ class RunnerCondition(Payload, tag_field="about", tag="runner"):
 
     agents: list[AgentOffer]
     capabilities: dict[str, str] = {}
+
+
+class RecordingCondition(Payload, tag_field="about", tag="recording"):
+    """Whether the session's desktop is recorded: by whose wish, since when (ms since 1970).
+
+    `problem`: why nothing is recorded although it should be; `waiting` pieces can be fetched.
+    """
+
+    on: bool
+    by: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    since: int = 0
+    problem: str = ""
+    waiting: int = 0
 
 
 # --- frames --------------------------------------------------------------------------------------
@@ -380,6 +412,8 @@ ControlPayload = (
     | LendRdp
     | AdjustRdp
     | LendRfb
+    | OpenTransfers
+    | SetRecording
     | Input
     | Resize
     | Attend
@@ -427,7 +461,7 @@ class EncodedLog(Frame, tag="log"):
 class Status(Frame, tag="status"):
     """A condition that is no entry of a log."""
 
-    payload: SessionCondition | RunnerCondition
+    payload: SessionCondition | RunnerCondition | RecordingCondition
 
 
 class Ack(Frame, tag="ack"):

@@ -24,29 +24,45 @@ from earthshine.protocols.envelope import (
     LendRfb,
     ListFolders,
     OpenDesktop,
+    OpenTransfers,
     Prompt,
     RdpLent,
     RdpOffer,
+    RecordingCondition,
     Refused,
     Resize,
     RfbLent,
     SessionCondition,
+    SetRecording,
     Start,
     Stop,
+    TransferPlace,
 )
 from earthshine.protocols.revdial import Dial, DialSpares
 from earthshine.runner import workspace
 from earthshine.runner.desktops.keeper import DesktopError
 from earthshine.runner.desktops.opening import Desktops
+from earthshine.runner.desktops.recording.recordings import Recordings
 from earthshine.runner.policy.rules import Policy, PolicyRefusedError
 from earthshine.runner.sessions.held import HolderGoneError
 from earthshine.runner.sessions.keeper import SessionKeeper, StartRefusedError
+from earthshine.runner.transfers.server import TransferServer
 
 MAX_UNDER_WAY: Final = 256
 """Commands that may be under way at once."""
 OnRdp = TypeVar("OnRdp", LendRdp, AdjustRdp)
 OnDesktop = OpenDesktop | CloseDesktop | LendRfb | LendRdp | AdjustRdp
-Request = Start | Prompt | Interrupt | Stop | Forget | ListFolders | OnDesktop
+Request = (
+    Start
+    | Prompt
+    | Interrupt
+    | Stop
+    | Forget
+    | ListFolders
+    | OnDesktop
+    | OpenTransfers
+    | SetRecording
+)
 log = logging.getLogger(__name__)
 
 
@@ -73,10 +89,14 @@ class Commands:
         policy: Callable[[], Policy] = Policy,
         condition: Callable[[str, SessionCondition], None] = lambda *_: None,
         desktops: Desktops | None = None,
+        transfers: TransferServer | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
         """`policy` gives the one in force; `condition` tells something about a session."""
         self._policy = policy
         self._desktops = desktops
+        self._transfers = transfers
+        self._recordings = recordings
         self._condition = condition
         self._typing_refused: dict[str, str] = {}
         self._keeper = keeper
@@ -96,7 +116,15 @@ class Commands:
                     self._tell_now(session_id or "", command)
             case Start() | Prompt() | Interrupt() | Stop() | Forget() | ListFolders():
                 self._begin(session_id, command)
-            case OpenDesktop() | CloseDesktop() | LendRfb() | LendRdp() | AdjustRdp():
+            case (
+                OpenDesktop()
+                | CloseDesktop()
+                | LendRfb()
+                | LendRdp()
+                | AdjustRdp()
+                | OpenTransfers()
+                | SetRecording()
+            ):
                 self._begin(session_id, command)
             case _:
                 log.warning("a command that is not for a runner: %s", type(command).__name__)
@@ -198,6 +226,8 @@ class Commands:
             return await asyncio.to_thread(policy.listing, listing)
         if isinstance(command, LendRdp | AdjustRdp) and not session_id:
             return await self._on_machine(command)
+        if isinstance(command, OpenTransfers):
+            return await self._open_transfers()
         if session_id is None:
             raise CommandRefusedError("invalid", "the command names no session")
         if isinstance(command, Start):
@@ -206,6 +236,8 @@ class Commands:
             await self._keeper.forget(session_id)
         elif isinstance(command, OnDesktop):
             return await self._on_desktop(session_id, command)
+        elif isinstance(command, SetRecording):
+            return await self._record(session_id, command)
         else:
             if isinstance(command, Prompt):
                 self._policy().check_typing(command.by)
@@ -213,6 +245,24 @@ class Commands:
                 self._policy().check_person(command.by)
             self._tell(session_id, command)
         return None
+
+    async def _open_transfers(self) -> TransferPlace:
+        if self._transfers is None:
+            raise CommandRefusedError("no-transfers", "this runner transfers no files")
+        try:
+            return TransferPlace(destination=f"unix:{await self._transfers.place()}")
+        except OSError as error:
+            raise CommandRefusedError(
+                "storage", f"no socket can be made for files: {error.strerror}"
+            ) from None
+
+    async def _record(self, session_id: str, command: SetRecording) -> RecordingCondition:
+        if self._recordings is None:
+            raise CommandRefusedError("no-desktop", "this runner has no desktops")
+        if not command.on:  # which is always allowed
+            return await self._recordings.end(session_id)
+        self._policy().check_recording(command.by)
+        return await self._recordings.begin(session_id, command.by)
 
     async def _on_desktop(
         self, session_id: str, command: OnDesktop

@@ -46,6 +46,7 @@ from earthshine.protocols.envelope import (
     Hello,
     Ping,
     Pong,
+    RecordingCondition,
     RunnerCondition,
     RunnerHello,
     SessionCondition,
@@ -111,6 +112,8 @@ class DialHome:
         self._pumps: asyncio.TaskGroup | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self.on_state: Callable[[str], None] = lambda _: None
+        self.on_greeted: Callable[[], None] = lambda: None
+        """The control plane has answered: what it should know anew can be said."""
         keeper.on_added = self._added
         keeper.on_condition = self._condition_changed
 
@@ -246,6 +249,7 @@ class DialHome:
                 await self.send(Pong(seq=frame.seq))
             case Hello(payload=ControlHello() as hello):
                 self.on_state("connected")
+                self.on_greeted()
                 log.info("connected to the control plane")
                 self._resume(hello, tasks)
             case Error():
@@ -307,6 +311,10 @@ class DialHome:
 
     def say_condition(self, session_id: str, condition: SessionCondition) -> None:
         """Tell the control plane something about a session that is no entry of its log."""
+        self._send_soon(Status(session_id=session_id, payload=condition))
+
+    def say_recording(self, session_id: str, condition: RecordingCondition) -> None:
+        """Tell the control plane whether a session's desktop is recorded, and what waits."""
         self._send_soon(Status(session_id=session_id, payload=condition))
 
     def offers_changed(self, agents: list[AgentOffer], capabilities: dict[str, str]) -> None:

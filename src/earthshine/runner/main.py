@@ -37,6 +37,7 @@ from earthshine.runner.desktops.offer import DesktopOffer
 from earthshine.runner.desktops.opening import Desktops
 from earthshine.runner.desktops.rdp.lending import RdpLending
 from earthshine.runner.desktops.rdp.machine import InitialPasswordError, MachineRdp
+from earthshine.runner.desktops.recording.recordings import Recordings
 from earthshine.runner.desktops.viewers.server import ViewerServer
 from earthshine.runner.dialback import DialBack
 from earthshine.runner.dialhome import DialHome
@@ -45,6 +46,8 @@ from earthshine.runner.policy.file import PolicyInForce
 from earthshine.runner.policy.rules import PolicyError, PolicyRefusedError
 from earthshine.runner.sessions.keeper import SessionKeeper
 from earthshine.runner.settings import RunnerSettings
+from earthshine.runner.transfers.folders import FileFolders
+from earthshine.runner.transfers.server import TransferServer
 
 LOOK_AGAIN: Final = 60.0
 """Seconds between looks for what was installed."""
@@ -75,6 +78,14 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
     catalog = AgentCatalog(settings.programs)
     desktops = DesktopKeeper(settings.state_dir, settings.desktop)
     desktop_offer = DesktopOffer(settings.desktop)
+    folders = FileFolders(settings.state_dir, settings.files)
+    recordings = Recordings(
+        settings.state_dir,
+        settings.recording,
+        desktops,
+        lambda session: keeper.last_seq(session),  # noqa: PLW0108  made below
+    )
+    transfers = TransferServer(settings.state_dir, folders, recordings, policy)
     keeper = SessionKeeper(
         settings.state_dir,
         settings.data_dir,
@@ -84,6 +95,8 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         policy=policy,
         redact_secrets=settings.redact_secrets,
         desktops=desktops,
+        recordings=recordings,
+        files=folders,
     )
     typing_refused = partial(_typing_refused, policy)
     viewers = ViewerServer(settings.state_dir, settings.desktop, typing_refused)
@@ -132,7 +145,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 who.dial_back,
                 relay,
                 report,
-                policy=partial(_permits, policy, shown),
+                policy=partial(_permits, policy, shown, transfers),
             )
 
             def dial(command: Dial | DialSpares) -> None:
@@ -146,19 +159,27 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 policy=policy,
                 condition=home.say_condition,
                 desktops=shown,
+                transfers=transfers,
+                recordings=recordings,
             )
+            recordings.on_condition = home.say_recording
+            home.on_greeted = lambda: _say_recordings(recordings, home, tasks)
             look = asyncio.Event()
             policy.on_change = look.set
             viewers.begin(tasks)
             doors.begin(tasks)
             rdp.begin(tasks)
             await _begin_machine(machine, settings, tasks)
+            transfers.begin(tasks)
+            await asyncio.to_thread(folders.sweep)
             await desktops.load(tasks)
             await keeper.load(tasks)
+            await recordings.load(tasks)
             background = [
                 tasks.create_task(home.run()),
                 tasks.create_task(_look_around(lambda: (offers(), capabilities()), home, look)),
                 tasks.create_task(policy.watch()),
+                tasks.create_task(recordings.run()),
             ]
             if who.device is not None:
                 background.append(tasks.create_task(who.device.keep_fresh()))
@@ -168,6 +189,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
                 log.info("runner stops; its agents go on")
             for task in background:
                 task.cancel()
+            await recordings.close()
             raise _StopError
     except* _StopError:
         pass
@@ -178,6 +200,7 @@ async def _run(settings: RunnerSettings, who: Credentials) -> None:
         desktops.close()
         relay.close()
         await viewers.close()
+        await transfers.close()
     if wrong is not None:
         raise wrong.exceptions[0]
 
@@ -223,9 +246,24 @@ async def _begin_machine(
         raise RunnerConfigurationError(str(error)) from None
 
 
-def _permits(policy: PolicyInForce, shown: Desktops, destination: Destination) -> bool:
-    """Whether the control plane may dial there: our own desktops, and what the policy allows."""
-    if not (isinstance(destination, UnixDestination) and shown.serves(destination)):
+def _say_recordings(recordings: Recordings, home: DialHome, tasks: asyncio.TaskGroup) -> None:
+    """The control plane may have forgotten, or was away when it changed."""
+
+    async def say() -> None:
+        for session_id, condition in (await recordings.conditions()).items():
+            home.say_recording(session_id, condition)
+
+    tasks.create_task(say())
+
+
+def _permits(
+    policy: PolicyInForce, shown: Desktops, transfers: TransferServer, destination: Destination
+) -> bool:
+    """Whether the control plane may dial there: our own sockets, and what the policy allows."""
+    ours = isinstance(destination, UnixDestination) and (
+        shown.serves(destination) or transfers.serves(destination.path)
+    )
+    if not ours:
         policy().check_destination(destination)
     return True
 

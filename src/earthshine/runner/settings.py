@@ -11,8 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from earthshine.runner.desktops.moonlight_host.configuration import MoonlightSettings
 from earthshine.runner.desktops.rdp.settings import RdpSettings
+from earthshine.runner.desktops.recording.settings import RecordingSettings
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.spool.writer import DEFAULT_LIMIT, MIN_LIMIT
+from earthshine.runner.transfers.settings import FileSettings
 
 
 class RunnerSettings(BaseSettings):
@@ -61,5 +63,9 @@ class RunnerSettings(BaseSettings):
     """The desktops of sessions that have one."""
     rdp: RdpSettings = Field(default_factory=RdpSettings)
     """The machine's own desktop, for admins."""
+    recording: RecordingSettings = Field(default_factory=RecordingSettings)
+    """Recordings of desktops, until the control plane has fetched them."""
+    files: FileSettings = Field(default_factory=FileSettings)
+    """Files that people send to sessions."""
     moonlight: MoonlightSettings = Field(default_factory=MoonlightSettings)
     """Whether this runner is a GameStream host."""

@@ -131,6 +131,13 @@ EXPECTED = {
     ("GET", S + "/rdp-connection"): VIEW,
     ("WS", S + "/desktop/rdp"): VIEW,
     ("GET", V + "/external-agents/runners/{runner_id}/rdp-connection"): ADMIN,
+    ("POST", S + "/desktop/recording"): CONTROL,
+    ("GET", S + "/desktop/recordings"): VIEW,
+    ("GET", S + "/desktop/recordings/{recording_id}"): VIEW,
+    ("DELETE", S + "/desktop/recordings/{recording_id}"): OWN,
+    ("GET", S + "/files"): CONTROL,
+    ("GET", S + "/files/{name}"): CONTROL,
+    ("PUT", S + "/files/{name}"): CONTROL,
     ("GET", S + "/shares"): OWN,
     ("PUT", S + "/shares/{person_id}"): OWN,
     ("DELETE", S + "/shares/{person_id}"): OWN,
@@ -196,6 +203,8 @@ BODIES = {
     ("POST", S + "/kill"): {},
     ("POST", S + "/resize"): {"cols": 80, "rows": 24},
     ("POST", S + "/previews"): {"port": 3000},
+    ("POST", S + "/desktop/recording"): {"on": False},
+    ("PUT", S + "/files/{name}"): b"the file",
     ("PUT", S + "/shares/{person_id}"): {"role": "viewer"},
     ("POST", S + "/links"): {"role": "viewer", "expiresIn": 60},
     ("POST", V + "/follow-link"): {"code": "x", "name": "x"},
@@ -223,6 +232,7 @@ PLACES = {
     "token_id": "nosuchtoken",
     "user_code": "BCDF-GHJK",
     "link_id": "l",
+    "recording_id": "0123456789abcdef",
     "name": "A_KEY",
     "rest": "x",
 }
@@ -233,4 +243,12 @@ OF_A_SESSION = {VIEW, CONTROL, OWN}
 def ask(client, method, template, **places):
     """Request a route, with a body that it can read."""
     path = template.format(**PLACES | places)
-    return client.request(method, path, json=BODIES.get((method, template)))
+    return client.request(method, path, **body_of(method, template))
+
+
+def body_of(method, template):
+    """A body that the route can read: JSON, or a file."""
+    body = BODIES.get((method, template))
+    if not isinstance(body, bytes):
+        return {"json": body}
+    return {"content": body, "headers": {"content-type": "application/octet-stream"}}

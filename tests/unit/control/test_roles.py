@@ -9,10 +9,15 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from earthshine.control.access import Role
-from earthshine.protocols.envelope import Control, ListFolders, OpenDesktop
+from earthshine.protocols.envelope import (
+    Control,
+    ListFolders,
+    OpenDesktop,
+    OpenTransfers,
+    SetRecording,
+)
 from earthshine.protocols.revdial import Dial, DialFailed, DialFault, DialSpares
 from tests.unit.control.route_table import (
-    BODIES,
     DEVICE,
     EXPECTED,
     HTTP,
@@ -24,6 +29,7 @@ from tests.unit.control.route_table import (
     RULES,
     RUNNER,
     UNKNOWN,
+    body_of,
 )
 from tests.unit.control.world import Person
 
@@ -96,6 +102,10 @@ async def answer(runner):
                 await runner.say(Control(payload=failed))
             elif isinstance(payload, OpenDesktop):
                 await runner.done(frame, {"viewer": "unix:/run/desktop"})
+            elif isinstance(payload, OpenTransfers):
+                await runner.done(frame, {"destination": "unix:/run/transfers"})
+            elif isinstance(payload, SetRecording):
+                await runner.done(frame, {"about": "recording", "on": payload.on})
             elif isinstance(payload, ListFolders):
                 folders: dict[str, object] = {
                     "path": "/",
@@ -110,8 +120,7 @@ async def answer(runner):
 
 async def outcome(client, method, template, session):
     path = template.format(**PLACES | {"session_id": session})
-    body = BODIES.get((method, template))
-    async with client.stream(method, path, json=body) as answer:
+    async with client.stream(method, path, **body_of(method, template)) as answer:
         if answer.status_code < 400:
             return IN, ""
         await answer.aread()

@@ -27,10 +27,12 @@ from earthshine.control.devices.service import DeviceService
 from earthshine.control.guacamole.application import GuacamoleApplication
 from earthshine.control.guacamole.service import GuacamoleService
 from earthshine.control.previews.service import PreviewService
+from earthshine.control.recordings.service import RecordingService
 from earthshine.control.runners.service import RunnerService
 from earthshine.control.secrets.service import SecretService
 from earthshine.control.sessions.service import SessionService
 from earthshine.control.sharing.service import SharingService
+from earthshine.control.transfers.service import FileService
 from tests.unit.control.route_table import (
     ADMIN,
     BODIES,
@@ -197,6 +199,8 @@ INTERNAL = {
     (AccountService, "redeem"),
     (AccountService, "authenticate"),
     (SecretService, "remove_all_of"),
+    (RecordingService, "heard"),
+    (RecordingService, "forget"),
     # After a rule was asked.
     (SecretService, "for_session"),
     (SecretService, "masking"),
@@ -245,6 +249,8 @@ SERVICES = (
     GuacamoleService,
     GuacamoleApplication,
     RdpService,
+    RecordingService,
+    FileService,
     PairingService,
     DeviceService,
     AuditService,

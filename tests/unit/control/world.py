@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from earthshine.control.accounts.sign_ins import SignedIn
 from earthshine.control.app import ControlPlane, application
 from earthshine.control.db.engine import Database
 from earthshine.control.origins import AllowedOrigins, loopback_origins
+from earthshine.control.recordings.storage import Keeping
 from earthshine.net.abortable import AbortableWebSocket
 from earthshine.net.upgrade import revdial_protocol
 from earthshine.protocols import envelope, events, feed
@@ -334,7 +336,8 @@ async def world(database_url: str, people: list[SignedIn]):
 
     sock = socket.create_server(("127.0.0.1", 0))
     port = sock.getsockname()[1]
-    plane = ControlPlane(Database(database_url), RUNNER_TOKEN)
+    recordings = Keeping(Path(database_url.partition("///")[2]).parent / "recordings")
+    plane = ControlPlane(Database(database_url), RUNNER_TOKEN, recordings=recordings)
     async with plane.running():
         allowed = AllowedOrigins(loopback_origins("http", port))
         app = application(plane, allowed, f"http://127.0.0.1:{port}")

@@ -47,3 +47,9 @@ export type AuditKind = Schemas["AuditKind"];
 export type Verification = Schemas["AuditVerification"];
 export type Secret = Schemas["SecretView"];
 export type SecretList = Schemas["SecretList"];
+
+export type FileList = Schemas["FileList"];
+export type FileStored = Schemas["FileStored"];
+export type Recording = Schemas["RecordingView"];
+export type RecordingList = Schemas["RecordingList"];
+export type RecordingState = Schemas["RecordingState"];

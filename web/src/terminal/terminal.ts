@@ -12,12 +12,14 @@ import { type Destination, destinationOf } from "./links";
 import { silenceQueries } from "./queries";
 import { needsLead, reportIn } from "./reports";
 import { Search } from "./search";
-import { type Cells, cellsIn, fontFor, letterSpacing } from "./sizing";
+import { type Cells, MIN_FONT, cellsIn, fontFor, letterSpacing } from "./sizing";
 import { FONT_FAMILY, themes } from "./theme";
 
 const SCROLLBACK = 20_000;
 /** Kept free for the scroll bar, in CSS pixels. */
 const GUTTER = 14;
+/** Pixels by which letters are made smaller at most, when cells turn out wider than reckoned. */
+const MAX_STEPS = 2;
 /** Positions of timeline entries that are remembered. */
 const MAX_MARKS = 500;
 
@@ -260,7 +262,16 @@ export class SessionTerminal {
     } else {
       const perPixel = { width: cell.width / font, height: cell.height / font };
       this.setFont(fontFor(this.session, this.box, perPixel, this.wantedFont));
+      // Cells are whole pixels wide: what was reckoned may be a little too much.
+      for (let step = 0; step < MAX_STEPS && this.overflows; step += 1) {
+        this.setFont((this.term.options.fontSize ?? this.wantedFont) - 1);
+      }
     }
+  }
+
+  private get overflows(): boolean {
+    const width = this.term.dimensions?.css.cell.width ?? 0;
+    return width * this.session.cols > this.box.width + 1 && (this.term.options.fontSize ?? 0) > MIN_FONT;
   }
 
   private setFont(size: number): void {

@@ -5,7 +5,7 @@ import { type TemplateResult, html } from "lit";
 import type { Route } from "../router";
 import { store } from "../store/store";
 import "./notice";
-import { loadAdminPages, loadPages, loadSessionPage } from "./parts";
+import { loadAdminPages, loadPages, loadReplayPage, loadSessionPage } from "./parts";
 import "./sessions-page";
 
 const nowhere = html`<es-notice heading="There is no such page" text="The address may be mistyped."></es-notice>`;
@@ -19,13 +19,16 @@ const forAdmins = html`<es-notice heading="Only for admins" text="Ask an admin o
 export function renderPage(route: Route): TemplateResult {
   const guest = store.me?.role === "guest";
   const admin = store.me?.isAdmin ?? false;
-  if (route.page !== "session" && route.page !== "sessions") loadPages();
+  if (!["session", "sessions", "replay"].includes(route.page)) loadPages();
   switch (route.page) {
     case "sessions":
       return html`<es-sessions-page></es-sessions-page>`;
     case "session":
       loadSessionPage();
       return html`<es-session-page sessionId=${route.id}></es-session-page>`;
+    case "replay":
+      loadReplayPage();
+      return html`<es-replay-page sessionId=${route.id}></es-replay-page>`;
     case "settings":
       return html`<es-settings-page></es-settings-page>`;
     case "runners":

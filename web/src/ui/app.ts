@@ -150,8 +150,8 @@ export class App extends LitElement {
   override willUpdate(): void {
     const { route } = router;
     this.plain = this.phase !== "signed-in";
-    this.narrow = this.phone.matches || (route.page === "session" && !preferences.current.sidebar);
-    if (route.page !== "session") document.title = "Earthshine";
+    this.narrow = this.phone.matches || ((route.page === "session" || route.page === "replay") && !preferences.current.sidebar);
+    if (route.page !== "session" && route.page !== "replay") document.title = "Earthshine";
   }
 
   private renderOutside() {
@@ -187,7 +187,7 @@ export class App extends LitElement {
       >
         ${wantsWayBack(route) ? html`<es-come-back-banner></es-come-back-banner>` : nothing}${renderPage(route)}
       </main>
-      ${this.phone.matches && route.page !== "session" ? html`<es-tab-bar @start=${() => this.openStart()}></es-tab-bar>` : nothing}
+      ${this.phone.matches && route.page !== "session" && route.page !== "replay" ? html`<es-tab-bar @start=${() => this.openStart()}></es-tab-bar>` : nothing}
       <es-start-dialog></es-start-dialog>
       <es-palette @start=${() => this.openStart()} @help=${() => this.help?.show()}></es-palette>
       <es-help-dialog></es-help-dialog>

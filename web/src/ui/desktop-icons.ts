@@ -5,6 +5,7 @@ import { type TemplateResult, html, svg } from "lit";
 const paths = {
   desktop: svg`<rect x="1.8" y="2.6" width="12.4" height="8.6" rx="1.6"/><path d="M5.6 13.6h4.8M8 11.4v2.2"/>`,
   split: svg`<rect x="1.8" y="2.8" width="12.4" height="10.4" rx="2"/><path d="M8 3v10"/>`,
+  record: svg`<circle cx="8" cy="8" r="5.6"/><circle cx="8" cy="8" r="2.4" fill="currentColor"/>`,
   camera: svg`<path d="M1.8 5.6c0-.7.5-1.2 1.2-1.2h1.7l1-1.6h4.6l1 1.6H13c.7 0 1.2.5 1.2 1.2v6c0 .7-.5 1.2-1.2 1.2H3c-.7 0-1.2-.5-1.2-1.2z"/><circle cx="8" cy="8.4" r="2.4"/>`,
   sound: svg`<path d="M2.4 6.2h2.2L8 3.4v9.2L4.6 9.8H2.4zM10.4 5.8a3.2 3.2 0 0 1 0 4.4M12.4 3.8a6 6 0 0 1 0 8.4"/>`,
   silent: svg`<path d="M2.4 6.2h2.2L8 3.4v9.2L4.6 9.8H2.4zM11 6.4l3.2 3.2M14.2 6.4 11 9.6"/>`,

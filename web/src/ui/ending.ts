@@ -5,6 +5,7 @@ import { customElement, property } from "lit/decorators.js";
 
 import type { Session } from "../api/types";
 import { duration, sentence } from "./format";
+import { replayPath } from "../router";
 import { icon } from "./icons";
 import { marked } from "./marked";
 import { endingOf, statusOf } from "./status";
@@ -76,6 +77,7 @@ export class Ending extends LitElement {
           ${remedy ? marked(sentence(remedy)) : (took ? `It ran for ${took}. The whole log is kept.` : "The whole log is kept.")}
         </div>
       </div>
+      ${session.hasDesktop ? html`<a class="button outlined" href=${replayPath(session.id)}>Replay</a>` : nothing}
       ${this.canControl
         ? html`<button class="outlined" @click=${() => this.dispatchEvent(new Event("again"))}>Start again</button>`
         : nothing}`;

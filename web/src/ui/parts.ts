@@ -22,6 +22,10 @@ export function loadDesktop(): void {
   fetched(import("./desktop-panel"));
 }
 
+export function loadReplayPage(): void {
+  fetched(import("./replay/replay-page"));
+}
+
 /** Pages beside the list of sessions. */
 export function loadPages(): void {
   fetched(import("./pages"));

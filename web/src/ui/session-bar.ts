@@ -8,7 +8,8 @@ import { Ticks } from "../store/controller";
 import { store } from "../store/store";
 import "./connection-pill";
 import type { PillInput } from "./connection-pill";
-import { lastPart, shortFolder } from "./format";
+import { desktopIcon } from "./desktop-icons";
+import { fullTime, lastPart, shortFolder } from "./format";
 import { icon } from "./icons";
 import "./menu";
 import type { MenuItem } from "./menu";
@@ -94,6 +95,7 @@ export class SessionBar extends LitElement {
         line-height: 17px;
         color: var(--text-3);
         min-width: 0;
+        overflow: hidden;
       }
       .second span {
         display: inline-flex;
@@ -105,6 +107,10 @@ export class SessionBar extends LitElement {
         width: 13px;
         height: 13px;
       }
+      .second .state,
+      .second .agent {
+        flex: none;
+      }
       .state {
         color: var(--text-2);
         font-weight: 550;
@@ -114,6 +120,32 @@ export class SessionBar extends LitElement {
       }
       .state.warn {
         color: var(--warn);
+      }
+      .recorded {
+        display: inline-flex;
+        align-items: center;
+        gap: 6px;
+        flex: none;
+        height: 28px;
+        padding: 0 9px;
+        font-size: 12.5px;
+        font-weight: 600;
+        color: var(--bad);
+        background: var(--bad-soft);
+        border-radius: 99px;
+      }
+      .recorded i {
+        width: 8px;
+        height: 8px;
+        border-radius: 50%;
+        background: var(--bad);
+      }
+      .recorded.held {
+        color: var(--warn);
+        background: var(--warn-soft);
+      }
+      .recorded.held i {
+        background: var(--warn);
       }
       es-connection-pill {
         flex: 0 1 auto;
@@ -196,6 +228,18 @@ export class SessionBar extends LitElement {
     />`;
   }
 
+  /** For everybody in the session; who may, stops it here. */
+  private renderRecorded() {
+    const { recorded } = this.session;
+    if (!recorded) return nothing;
+    const who = `The desktop is recorded${recorded.by ? `, by the wish of ${recorded.by}` : ""}, since ${fullTime(recorded.since)}.`;
+    const title = recorded.problem ? `${who} At the moment it is not: ${recorded.problem}` : who;
+    const words = html`<i></i><span>${recorded.problem ? "Not recording" : "Rec"}</span>`;
+    return this.canControl
+      ? html`<button class="recorded ${recorded.problem ? "held" : ""}" title="${title} Press to stop." aria-label="${title} Stop recording" @click=${() => this.tell("record")}>${words}</button>`
+      : html`<span class="recorded ${recorded.problem ? "held" : ""}" role="status" title=${title} aria-label=${title}>${words}</span>`;
+  }
+
   private renderActions() {
     const { session } = this;
     const steerable = this.canControl && (session.state === "running" || session.state === "stopping");
@@ -206,6 +250,11 @@ export class SessionBar extends LitElement {
       </button>
       ${this.owns
         ? html`<button class="square wide" title="Share (${shareKey})" aria-label="Share" @click=${() => this.tell("share")}>${icon("share")}</button>`
+        : nothing}
+      ${steerable && session.hasDesktop && !session.recorded
+        ? html`<button class="square wide" title="Record the desktop" aria-label="Record the desktop" @click=${() => this.tell("record")}>
+            ${desktopIcon("record")}
+          </button>`
         : nothing}
       ${this.previews && steerable
         ? html`<button class="square wide" title="Open a port of this machine" aria-label="Preview" @click=${() => this.tell("preview")}>${icon("globe")}</button>`
@@ -237,7 +286,7 @@ export class SessionBar extends LitElement {
         </div>
         <div class="second">
           <span class="state ${status.tone}">${status.label}</span>
-          <span>${session.agent}</span>
+          <span class="agent">${session.agent}</span>
           <span class="folder" title=${session.folder}>${icon("folder")}<span class="ellipsis">${folder}</span></span>
           ${session.worktree
             ? html`<span title=${session.worktree.branch}>${icon("branch")}<span class="ellipsis">${session.worktree.branch}</span></span>`
@@ -249,6 +298,7 @@ export class SessionBar extends LitElement {
             : nothing}
         </div>
       </div>
+      ${this.renderRecorded()}
       <slot name="views"></slot>
       <es-connection-pill .input=${this.pill} @retry=${() => this.tell("retry")}></es-connection-pill>
       ${this.renderActions()}

@@ -22,6 +22,14 @@ export function sessionMenu(session: Session, viewing: Viewing | null, perform: 
   if (control && viewing?.live && !viewing.leading && isActive(session)) {
     add("Use my window's size", "lead", { icon: "expand", ...(viewing.leader ? { hint: `now ${viewing.leader}` } : {}) });
   }
+  if (control) add("Files", "files", { icon: "folder" });
+  if (session.hasDesktop) {
+    if (control && isActive(session)) {
+      if (session.recorded) add("Stop recording the desktop", "record", { icon: "stop" });
+      else add("Record the desktop", "record", { icon: "eye" });
+    }
+    add("Replay", "replay", { icon: "timeline" });
+  }
   if (control && session.state === "running") add("Preview a port", "preview", { icon: "globe" });
   if (owns) {
     add("Share", "share", { icon: "share", hint: shareKey });

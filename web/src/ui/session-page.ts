@@ -12,7 +12,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { api, newCommandId } from "../api/client";
 import type { Session } from "../api/types";
 import type { SessionRole } from "../feed/messages";
-import { router } from "../router";
+import { replayPath, router } from "../router";
 import { preferences } from "../store/preferences";
 import { store } from "../store/store";
 import { Watches } from "../store/controller";
@@ -21,10 +21,14 @@ import { copyText } from "../terminal/clipboard";
 import type { ExtraKey } from "../terminal/keys";
 import type { Destination } from "../terminal/links";
 import { Viewing } from "../terminal/viewing";
+import { recordings } from "../api/files";
+import { Uploads } from "../files/uploads";
 import "./audit/session-audit-dialog";
 import { confirm } from "./confirm";
 import "./condition";
 import "./ending";
+import "./files/drop-zone";
+import "./files/files-dialog";
 import { size } from "./format";
 import "./key-row";
 import "./menu";
@@ -51,6 +55,8 @@ import { notify, notifyError } from "./toasts";
 import "./watching";
 
 const histories = new Map<string, PromptHistory>();
+/** Files on their way go on while one looks at another page. */
+const uploads = new Map<string, Uploads>();
 
 @customElement("es-session-page")
 export class SessionPage extends LitElement {
@@ -230,6 +236,9 @@ export class SessionPage extends LitElement {
       timeline: () => preferences.set({ timeline: !preferences.current.timeline }),
       preview: () => this.querySelector("es-preview-dialog")?.show(this.sessionId),
       share: () => this.share(),
+      files: () => this.viewing?.canControl && this.querySelector("es-files-dialog")?.show(this.uploads),
+      record: () => void this.record(),
+      replay: () => router.go(replayPath(this.sessionId)),
       audit: () => this.owns && this.querySelector("es-session-audit-dialog")?.show(this.sessionId),
       retry: () => this.viewing?.retry(),
       lead: () => this.viewing?.takeLead(),
@@ -253,6 +262,42 @@ export class SessionPage extends LitElement {
   private share(): void {
     if (this.owns) this.querySelector("es-share-dialog")?.show(this.sessionId);
     else if (this.viewing?.role) notify({ key: "share", text: "Only its owner can share this session." });
+  }
+
+  private get uploads(): Uploads {
+    const known = uploads.get(this.sessionId) ?? new Uploads(this.sessionId);
+    uploads.set(this.sessionId, known);
+    return known;
+  }
+
+  /** Why files cannot be dropped here; empty: they can. */
+  private get noFilesWhy(): string {
+    const session = this.viewing?.session;
+    if (!session || !this.viewing?.role) return "One moment: the session is being loaded.";
+    if (!this.viewing.canControl) return "You may watch this session, but not send files to it.";
+    if (!isActive(session)) return "This session has ended: nobody would read the file.";
+    return session.runnerConnected ? "" : "The session's machine is not connected: try again when it is.";
+  }
+
+  /** Begin or end recording the desktop. */
+  private async record(): Promise<void> {
+    const session = this.viewing?.session;
+    if (!session?.hasDesktop || !this.viewing?.canControl) return;
+    const on = !session.recorded;
+    if (!on) {
+      const sure = await confirm({ title: "Stop recording?", text: "What was recorded until now stays.", yes: "Stop" });
+      if (!sure) return;
+    }
+    try {
+      await recordings.set(this.sessionId, on);
+      notify({
+        key: "record",
+        text: on ? "The desktop is recorded from now on. Everybody in the session sees that." : "The recording has ended.",
+        ...(on ? {} : { action: { label: "See it", run: () => this.perform("replay") } }),
+      });
+    } catch (error) {
+      notifyError(on ? "It is not recorded." : "The recording did not end.", error);
+    }
   }
 
   private startAgain(): void {
@@ -455,6 +500,7 @@ export class SessionPage extends LitElement {
         ${this.hoveredLink ? html`<div class="link-target">${this.hoveredLink}</div>` : nothing}
         <es-menu class="context" .items=${this.contextItems}></es-menu>
         ${this.renderDesktop(view)}
+        <es-drop-zone .uploads=${this.uploads} obstacle=${this.noFilesWhy}></es-drop-zone>
       </div>
       ${timeline && session
         ? html`<es-timeline
@@ -468,6 +514,7 @@ export class SessionPage extends LitElement {
       <div class="below">${this.renderBelow()}</div>
       <es-preview-dialog></es-preview-dialog>
       <es-text-sheet></es-text-sheet>
+      <es-files-dialog obstacle=${this.noFilesWhy}></es-files-dialog>
       <es-share-dialog></es-share-dialog>
       <es-session-audit-dialog></es-session-audit-dialog>
     `;

@@ -199,7 +199,22 @@ export class StartDialog extends LitElement {
             ${DESKTOP_SIZES.map((size) => html`<option value=${size} ?selected=${size === form.desktopSize}>${size.replace("x", " × ")}</option>`)}
           </select>`
         : nothing}
-    </div>`;
+    </div>
+    ${form.desktop && why === ""
+      ? html`<div class="switch">
+          <input
+            id="record"
+            type="checkbox"
+            role="switch"
+            .checked=${form.record}
+            @change=${(event: Event) => this.change({ record: (event.target as HTMLInputElement).checked })}
+          />
+          <label for="record">
+            <span class="name">Record the desktop</span>
+            <span class="hint">To see it again beside the terminal. Everybody in the session sees that it is recorded.</span>
+          </label>
+        </div>`
+      : nothing}`;
   }
 
   private renderCommand(label: string, hint: string) {

@@ -14,6 +14,8 @@ export interface StartForm {
   readonly base: string;
   readonly title: string;
   readonly desktop: boolean;
+  /** Record the desktop from the beginning. */
+  readonly record: boolean;
   /** As `1280x800`. */
   readonly desktopSize: string;
   /** For the agent `command`: what to run; for others: more arguments. */
@@ -58,6 +60,7 @@ export function initialForm(runners: readonly Runner[], remembered: Readonly<Pre
     base: "",
     title: like?.title ?? "",
     desktop: like?.hasDesktop ?? remembered.lastDesktop,
+    record: false,
     desktopSize: DESKTOP_SIZES[0],
     command: "",
   };
@@ -86,7 +89,7 @@ export function requestFor(form: StartForm, cells: { cols: number; rows: number 
     cols: cells.cols,
     rows: cells.rows,
     commandId,
-    ...(form.desktop ? { desktop: sizeIn(form.desktopSize) } : {}),
+    ...(form.desktop ? { desktop: { ...sizeIn(form.desktopSize), record: form.record } } : {}),
     ...(form.worktree
       ? { worktree: { repository: folder || home, branch: form.branch.trim(), base: form.base.trim() } }
       : folder

@@ -17,6 +17,7 @@ const session = (id: string, change: Partial<Session> = {}): Session => ({
   folder: "/",
   worktree: null,
   hasDesktop: false,
+  recorded: null,
   state: "running",
   reason: null,
   exitCode: null,

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -36,6 +36,7 @@ from earthshine.protocols.envelope import (
     Ping,
     Pong,
     Problem,
+    RecordingCondition,
     Refused,
     RunnerCondition,
     RunnerHello,
@@ -109,6 +110,8 @@ class RunnerEndpoint:
         self._dial_failed = dial_failed
         self._tasks = tasks
         self._connections: set[RunnerConnection] = set()
+        self.on_recording: Callable[[str, str, RecordingCondition], Awaitable[None]] = _ignored
+        """Hears whether a desktop is recorded: the runner, the session, and how it is."""
 
     async def serve(self, websocket: WebSocket) -> None:
         """One runner's connection, until it ends."""
@@ -227,6 +230,8 @@ class RunnerEndpoint:
                 self._dial_failed(connection.runner_id, failure)
             case Status(payload=SessionCondition() as condition, session_id=str(session_id)):
                 self._intake.condition(connection.runner_id, session_id, condition)
+            case Status(payload=RecordingCondition() as condition, session_id=str(session_id)):
+                await self.on_recording(connection.runner_id, session_id, condition)
             case Status(payload=RunnerCondition() as condition):
                 await self._directory.condition_changed(connection.runner_id, condition)
             case Ping():
@@ -289,6 +294,9 @@ class RunnerEndpoint:
 def hello_of(positions: list[Any], unknown: list[str]) -> ControlHello:
     """The greeting with where to resume."""
     return ControlHello(version=VERSION, software=__version__, positions=positions, unknown=unknown)
+
+
+async def _ignored(_runner: str, _session: str, _condition: RecordingCondition) -> None: ...
 
 
 async def deny(websocket: WebSocket, status: int, words: str) -> None:

@@ -18,7 +18,7 @@ from earthshine.control.authorization import SessionRole
 from earthshine.control.sessions.record import SessionRecord
 from earthshine.control.sessions.watching import Watcher
 from earthshine.protocols import feed
-from earthshine.protocols.envelope import SessionCondition
+from earthshine.protocols.envelope import RecordingCondition, SessionCondition
 from earthshine.protocols.events import Event
 from earthshine.protocols.replay import Receiver
 
@@ -58,6 +58,8 @@ class Channel:
         self.stored = record.last_seq
         """Last entry known to be in the database."""
         self.condition = SessionCondition(code="ok")
+        self.recording = RecordingCondition(on=False)
+        """Whether its desktop is recorded, as far as the runner has said."""
         self.viewers: set[Viewer] = set()
         self.watchers: set[Watcher] = set()
         """Others who have the session open: its desktop."""

@@ -57,6 +57,8 @@ class Desktop(Request):
 
     width: int = Field(default=1280, ge=64, le=16_384)
     height: int = Field(default=800, ge=64, le=16_384)
+    record: bool = False
+    """Record it from the beginning."""
 
 
 class StartSession(Request):
@@ -131,6 +133,15 @@ class WorktreeView(View):
     branch: str
 
 
+class RecordedView(View):
+    """The session's desktop is being recorded."""
+
+    by: str
+    since: datetime
+    problem: str
+    """Why nothing is recorded at the moment; empty: it is."""
+
+
 class SessionView(View):
     """A session as people see it."""
 
@@ -147,6 +158,7 @@ class SessionView(View):
     folder: str
     worktree: WorktreeView | None
     has_desktop: bool
+    recorded: RecordedView | None
     state: SessionState
     reason: Reason | None
     exit_code: int | None

@@ -24,6 +24,7 @@ from earthshine.control.errors import (
 )
 from earthshine.control.runners.connection import CommandRefusedError
 from earthshine.control.runners.directory import Runner, RunnerDirectory
+from earthshine.control.sessions import recorded
 from earthshine.control.sessions.channel import Channel, ChannelBook, Viewer
 from earthshine.control.sessions.intake import SessionIntake
 from earthshine.control.sessions.journal import Journal
@@ -39,6 +40,7 @@ from earthshine.control.sessions.schemas import (
 from earthshine.control.sessions.storage import Filter, SessionStorage
 from earthshine.control.sessions.watching import Watcher
 from earthshine.protocols import envelope
+from earthshine.protocols.envelope import RecordingCondition
 from earthshine.protocols.feed import MAX_INPUT
 
 
@@ -156,6 +158,8 @@ class SessionService:
             "folder": record.folder,
             "prompt": record.prompt,
         }
+        if record.desktop and record.desktop.get("record"):
+            details["recorded"] = True
         if record.worktree:
             details |= {key: record.worktree[key] for key in ("repository", "branch")}
         await self._record(AuditKind.SESSION_STARTED, actor, record, details)
@@ -357,6 +361,7 @@ class SessionService:
             if record.worktree
             else None,
             has_desktop=record.desktop is not None,
+            recorded=recorded.view(channel),
             state=record.state,
             reason=Reason(**reason) if reason else None,
             exit_code=record.exit_code,
@@ -499,6 +504,13 @@ class SessionService:
             action()
         except DomainError:
             return
+
+    def recording_changed(self, channel: Channel, condition: RecordingCondition) -> None:
+        """Whether the desktop is recorded: everybody in the session is told."""
+        known, channel.recording = channel.recording, condition
+        if recorded.shown(known) != recorded.shown(condition):
+            channel.wake(session=True)
+            self._journal.on_change(channel)
 
     # --- keeping ---------------------------------------------------------------------------------
 

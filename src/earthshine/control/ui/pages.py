@@ -36,6 +36,7 @@ def policy(form_targets: str) -> str:
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
         "style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+        "media-src 'self'; "
         f"worker-src 'self'; form-action 'self' {form_targets}; frame-ancestors 'none'; "
         "base-uri 'none'"
     )

@@ -161,7 +161,9 @@ class Continue(Message):
 
 
 class KeyFrame(Message):
-    """A key frame, please: the decoder was lost."""
+    """A key frame, please: the decoder was lost, so nothing before it is of use; or it was not."""
+
+    lost: bool = True
 
 
 class Invalidate(Message):

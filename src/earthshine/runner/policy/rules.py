@@ -68,6 +68,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Names, as the control plane tells them, of who may start, type and stop."""
     input: bool = True
     """Whether anything may be typed: prompts and key strokes."""
+    files: bool | None = None
+    """Whether files may be sent to sessions and fetched from them; not said: as `input`."""
+    recording: bool = True
+    """Whether desktops may be recorded."""
     max_sessions: int | None = None
     """Running at the same time."""
 
@@ -151,6 +155,8 @@ class Policy:
             self._refuse("input", "prompts")
         if rules.max_sessions is not None and running >= rules.max_sessions:
             self._refuse("max_sessions", f"more than {rules.max_sessions} running sessions")
+        if command.desktop is not None and command.desktop.record:
+            self.check_recording(command.by)
         if command.worktree is None:
             return msgspec.structs.replace(command, folder=self.folder(command.folder))
         repository = self.folder(command.worktree.repository)
@@ -212,6 +218,23 @@ class Policy:
             self._refuse("input", "prompts and key strokes")
         self.check_person(name)
 
+    def check_files(self, name: str) -> None:
+        """Files to or from a session, by a person. Raises PolicyRefusedError."""
+        if not self.transfers_files:
+            self._refuse("input" if self.rules.files is None else "files", "files")
+        self.check_person(name)
+
+    @property
+    def transfers_files(self) -> bool:
+        """Whether anybody may. Where nothing may be typed, nothing is sent by other ways either."""
+        return self.rules.input if self.rules.files is None else self.rules.files
+
+    def check_recording(self, name: str) -> None:
+        """Recording a desktop, by a person. Raises PolicyRefusedError."""
+        if not self.rules.recording:
+            self._refuse("recording", "recording desktops")
+        self.check_person(name)
+
     @property
     def viewers_answer(self) -> bool:
         """Whether a viewer's terminal may answer for the program: its answers are key strokes."""
@@ -242,6 +265,8 @@ class Policy:
             ("destinations", _some(rules.destinations, "")),
             ("people", _some(rules.people, "everybody whom the control plane lets")),
             ("input", "may be typed" if rules.input else "nothing may be typed"),
+            ("files", "may be sent and fetched" if self.transfers_files else "none may be sent"),
+            ("recording", "desktops may be recorded" if rules.recording else "none"),
             (
                 "max_sessions",
                 "no limit but the runner's own"

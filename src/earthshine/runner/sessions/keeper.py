@@ -17,12 +17,14 @@ from earthshine.protocols.envelope import Prompt, SpoolPosition, Start
 from earthshine.runner import workspace
 from earthshine.runner.agents.catalog import AgentCatalog, AgentMissingError
 from earthshine.runner.desktops.keeper import DesktopError, DesktopKeeper
+from earthshine.runner.desktops.recording.recordings import Recordings
 from earthshine.runner.holder import messages
 from earthshine.runner.holder.messages import HolderSpec, Ready, Unable
 from earthshine.runner.holder.place import SPOOL
 from earthshine.runner.holder.spawn import spawn
 from earthshine.runner.policy.rules import Policy
 from earthshine.runner.sessions.held import HeldSession
+from earthshine.runner.transfers.folders import VARIABLE, FileError, FileFolders
 
 MAX_SESSIONS: Final = 200
 """Sessions with a living agent on one runner."""
@@ -57,9 +59,13 @@ class SessionKeeper:
         policy: Callable[[], Policy] = Policy,
         redact_secrets: bool = True,
         desktops: DesktopKeeper | None = None,
+        recordings: Recordings | None = None,
+        files: FileFolders | None = None,
     ) -> None:
         """`policy` gives the one in force; `desktops` has those of sessions that want one."""
         self._desktops = desktops
+        self._recordings = recordings
+        self._files = files
         self._folder = state / "sessions"
         self._worktrees = data / "worktrees"
         self._catalog = catalog
@@ -80,6 +86,11 @@ class SessionKeeper:
     def get(self, session_id: str) -> HeldSession | None:
         """The session, if it is here."""
         return self._sessions.get(session_id)
+
+    def last_seq(self, session_id: str) -> int:
+        """Where a session's log is; 0 for one that is not here."""
+        session = self._sessions.get(session_id)
+        return 0 if session is None else session.tail
 
     def positions(self) -> list[SpoolPosition]:
         """What the spools contain."""
@@ -161,12 +172,13 @@ class SessionKeeper:
         except OSError as error:
             raise _storage_refused(error) from None
         try:
-            shown = await self._start_desktop(session_id, command, str(place.folder))
+            own = await self._prepare_files(session_id, str(place.folder))
+            own |= await self._start_desktop(session_id, command, str(place.folder), own)
         except StartRefusedError:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
         secrets = command.environment
-        environment = self._agent_environment(session_id, secrets, {**shown, **launch.environment})
+        environment = self._agent_environment(session_id, secrets, {**own, **launch.environment})
         redact = [name for name in secrets if environment[name] == secrets[name]]
         spec = HolderSpec(
             session_id=session_id,
@@ -203,7 +215,19 @@ class SessionKeeper:
         log.info("session started", extra={"session": session_id, "pid": answer.pid})
         self._add(HeldSession(session_id, folder))
 
-    async def _start_desktop(self, session_id: str, command: Start, folder: str) -> dict[str, str]:
+    async def _prepare_files(self, session_id: str, folder: str) -> dict[str, str]:
+        """A variable that tells where files are that people send."""
+        if self._files is None:
+            return {}
+        try:
+            path = await asyncio.to_thread(self._files.prepare, session_id, folder)
+        except FileError as error:
+            raise StartRefusedError(error.code, error.detail, error.remedy) from None
+        return {} if path is None else {VARIABLE: str(path)}
+
+    async def _start_desktop(
+        self, session_id: str, command: Start, folder: str, files: Mapping[str, str]
+    ) -> dict[str, str]:
         """Variables that make the agent's windows appear in the session's desktop.
 
         Whoever asked for a desktop counts on it: without one the session does not start.
@@ -213,10 +237,13 @@ class SessionKeeper:
             return {}
         if self._desktops is None:
             raise StartRefusedError("desktop-failed", "this runner has no desktops")
-        own = self._agent_environment(session_id, {}, {})  # its programs get no secrets
+        own = self._agent_environment(session_id, {}, files)  # its programs get no secrets
         try:
             desktop = await self._desktops.start(session_id, folder, own, (wish.width, wish.height))
+            if wish.record and self._recordings is not None:
+                await self._recordings.begin(session_id, command.by)
         except DesktopError as error:
+            await self._end_desktop(session_id)  # recording may be what was refused
             raise StartRefusedError(
                 "desktop-failed", f"no desktop: {error.detail}", error.remedy
             ) from None
@@ -247,6 +274,10 @@ class SessionKeeper:
             self._drop(session)
             await asyncio.to_thread(shutil.rmtree, session.folder, ignore_errors=True)
         await self._end_desktop(session_id)
+        if self._recordings is not None:
+            await self._recordings.forget(session_id)
+        if self._files is not None:
+            await asyncio.to_thread(self._files.forget, session_id)
         worktree = self._worktrees / session_id
         if await asyncio.to_thread(worktree.is_dir):
             await workspace.discard(worktree)

@@ -1,5 +1,6 @@
 /** What the records of the audit log say, in words. */
 
+import { size } from "../format";
 import type { AuditKind, AuditRecord } from "../../api/types";
 
 /** People's names by id, as far as they are known here. */
@@ -72,6 +73,11 @@ function passwordChanged(record: AuditRecord): string {
   return detail(record, "to") === "none" ? "removed the password" : "changed the password";
 }
 
+function fileSize(record: AuditRecord): string {
+  const bytes = record.details["size"];
+  return typeof bytes === "number" ? ` (${size(bytes)})` : "";
+}
+
 const words = {
   "set-up": { label: "Set up", say: () => "set this server up" },
   "signed-in": { label: "Signed in", say: (r, n) => `signed in${by(r, n)}` },
@@ -139,6 +145,11 @@ const words = {
   approved: { label: "Approved", say: () => "answered what the agent asked" },
   "preview-opened": { label: "Preview opened", say: (r) => `opened a preview${detail(r, "port") ? ` of port ${detail(r, "port")}` : ""}` },
   "preview-closed": { label: "Preview closed", say: (r) => `closed a preview${detail(r, "port") ? ` of port ${detail(r, "port")}` : ""}` },
+  "recording-started": { label: "Recording begun", say: () => "began to record the desktop" },
+  "recording-ended": { label: "Recording ended", say: () => "ended the recording of the desktop" },
+  "recording-deleted": { label: "Recording deleted", say: () => "deleted a recording of the desktop" },
+  "file-uploaded": { label: "File sent", say: (r) => `sent the file ${quoted(r, "")}${fileSize(r)}` },
+  "file-downloaded": { label: "File fetched", say: (r) => `fetched the file ${quoted(r, "")}${fileSize(r)}` },
   "desktop-controlled": { label: "Desktop controlled", say: () => "took control of the desktop" },
   "rdp-offered": {
     label: "RDP login given",

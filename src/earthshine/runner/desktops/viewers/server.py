@@ -9,9 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
@@ -21,6 +18,7 @@ from earthshine.protocols.viewer import MAX_FROM_VIEWER, Attach, Deframer, Probl
 from earthshine.runner.desktops.keeper import Desktop
 from earthshine.runner.desktops.settings import DesktopSettings
 from earthshine.runner.desktops.viewers.room import LOOK_SECONDS, FullError, Room
+from earthshine.runner.sockets import SocketFolder
 
 ATTACH_SECONDS: Final = 10.0
 """How long a connection may take to say for whom it is."""
@@ -28,8 +26,6 @@ READ: Final = 64 * 1024
 PREFIX: Final = "earthshine-viewers-"
 RECORD: Final = "viewers-folder"
 """In the folder of state: where the sockets of a runner were that was killed."""
-MAX_BASE: Final = 60
-"""Bytes of the folder in which ours is made."""
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +48,7 @@ class ViewerServer:
         typing_refused: Callable[[str], str] = lambda _: "",
     ) -> None:
         """`typing_refused` says why this machine lets nobody of this name type; empty: it does."""
-        self._record = state / RECORD
+        self._sockets = SocketFolder(state / RECORD, PREFIX)
         self._settings = settings
         self._typing_refused = typing_refused
         self._folder: Path | None = None
@@ -64,16 +60,6 @@ class ViewerServer:
     def begin(self, tasks: asyncio.TaskGroup) -> None:
         """Connections are served in `tasks`."""
         self._tasks = tasks
-
-    def _make_folder(self) -> Path:
-        with contextlib.suppress(OSError, ValueError):
-            before = Path(self._record.read_text())
-            if before.name.startswith(PREFIX) and before.stat().st_uid == os.getuid():
-                shutil.rmtree(before, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
-        self._record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._record.write_text(str(folder))
-        return folder
 
     def serves(self, path: str) -> bool:
         """Whether this is the socket of a desktop here."""
@@ -92,7 +78,7 @@ class ViewerServer:
     async def _listen(self, desktop: Desktop) -> _Place:
         assert self._tasks is not None
         if self._folder is None:
-            self._folder = await asyncio.to_thread(self._make_folder)
+            self._folder = await asyncio.to_thread(self._sockets.make)
         tasks = self._tasks
         room = Room(desktop, self._settings, self._typing_refused, tasks)
 
@@ -127,8 +113,7 @@ class ViewerServer:
             place.server.close()
         self._places.clear()
         if self._folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-            await asyncio.to_thread(self._record.unlink, missing_ok=True)
+            await asyncio.to_thread(self._sockets.remove)
 
 
 async def _serve(room: Room, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,11 +157,3 @@ async def _messages(
         while data := await reader.read(READ):
             for message in deframer.feed(data):
                 yield v.decode_from_control(message)
-
-
-def _base() -> str:
-    """Where a folder has a short path."""
-    for candidate in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
-        if candidate and len(os.fsencode(candidate)) <= MAX_BASE and os.access(candidate, os.W_OK):
-            return candidate
-    return "/tmp"  # noqa: S108

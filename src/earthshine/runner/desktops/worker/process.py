@@ -412,7 +412,7 @@ class Worker:
                 self._soil_all()
                 encoding.producer.join(line, time.monotonic())
             case m.KeyFrame():
-                line.wants_key = True
+                line.wants_key |= message.lost
                 encoding.producer.want_key(time.monotonic())
                 self._work.set()
             case m.Invalidate():

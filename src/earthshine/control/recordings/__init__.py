@@ -1,0 +1,1 @@
+"""Recordings of sessions' desktops: fetched from runners, kept, played."""

@@ -1,0 +1,1 @@
+"""Files between people and sessions, and the streams to runners that carry them."""
