@@ -95,7 +95,7 @@ def _landscape(width: int, height: int) -> np.ndarray:
         for size in (900, 400, 170, 60, 24):
             across, down, phase = chance.uniform(0.5, 1.5, 3)
             picture[..., channel] += size**0.5 * np.sin(across * x / size + down * y / size + phase)
-    picture = 128 + 3 * picture + chance.normal(0, 2, (height, width, 1))
+    picture = 128 + 3 * picture + chance.normal(0, 2, (height, width, 1)).astype(np.float32)
     return picture.clip(16, 235).astype(np.uint8)
 
 

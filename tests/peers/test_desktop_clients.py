@@ -32,7 +32,7 @@ from tests.peers.desktop_gateway import PAGES
 from tests.peers.desktop_servers import HEIGHT, WIDTH
 from tests.peers.test_desktop_gateways import CHROMIUM, Viewer, clients
 from tests.unit.runner.desktops.test_door import let_in
-from tests.world import World, running_world, wait_for
+from tests.world import World, free_port, running_world, wait_for
 
 __all__ = ["clients"]
 
@@ -115,12 +115,12 @@ def guacd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guacd]:
     root, why = desktop_servers.guacd_root()
     with contextlib.ExitStack() as running:
         folder = tmp_path_factory.mktemp("guacd")
-        yield Guacd(desktop_servers.free_port(), root, why, folder, running)
+        yield Guacd(free_port(), root, why, folder, running)
 
 
 @pytest.fixture(scope="module")
 def ssh_port() -> int:
-    return desktop_servers.free_port()
+    return free_port()
 
 
 @pytest.fixture(scope="module")

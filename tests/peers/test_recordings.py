@@ -93,7 +93,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         world = World(root, port=port, control={"EARTHSHINE_PUBLIC_URL": far})
         try:
             world.start_control()
-            world.runner(url=far, XDG_RUNTIME_DIR=runtime, **SETTINGS).start()
+            world.runner("runner", far, (), XDG_RUNTIME_DIR=runtime, **SETTINGS).start()
             world.wait_runner()
             answer = world.api(
                 "POST",

@@ -70,7 +70,7 @@ def pictures(container: Any) -> list[tuple[float, int]]:
 
 def test_pictures_come_back_at_their_times():
     durations = [SECOND // 10] * 7 + [SECOND * 30] + [SECOND // 5] * 7
-    with av.open(io.BytesIO(recording(durations))) as container:
+    with av.open(io.BytesIO(recording(durations)), "r") as container:
         assert container.duration == pytest.approx(sum(durations) / SECOND * 1_000_000, abs=2)
         shown = pictures(container)
     expected = [round(sum(durations[:n]) / SECOND, 3) for n in range(15)]
@@ -79,13 +79,13 @@ def test_pictures_come_back_at_their_times():
 
 
 def test_a_player_jumps_to_the_fragment_before():
-    with av.open(io.BytesIO(recording([SECOND] * 20))) as container:
+    with av.open(io.BytesIO(recording([SECOND] * 20)), "r") as container:
         container.seek(12_300_000)
         assert pictures(container)[0][0] == 10.0
 
 
 def test_sound_lies_beside():
-    with av.open(io.BytesIO(recording([SECOND // 5] * 10, audio=True))) as container:
+    with av.open(io.BytesIO(recording([SECOND // 5] * 10, audio=True)), "r") as container:
         frames = list(container.decode(audio=0))
     assert sum(frame.samples for frame in frames) == 2 * fmp4.SAMPLES
     assert all(np.abs(frame.to_ndarray()).max() == 0 for frame in frames)

@@ -51,10 +51,10 @@ def test_a_conversation_in_any_pieces():
     stream += transfer.piece(b"abc") + END
     for size in (1, 2, 7, len(stream)):
         deframer = Deframer()
-        heard = []
+        heard: list[object] = []
         for at in range(0, len(stream), size):
             heard += deframer.feed(stream[at : at + size])
-        assert heard == [*map(Said, MESSAGES), PieceCame(b"abc"), FileEnded()]
+        assert heard == [*(Said(message) for message in MESSAGES), PieceCame(b"abc"), FileEnded()]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class Behind:
     def __init__(self):
         self.dialled = 0
         self.made = []
-        self._far = asyncio.Queue()
+        self._far: asyncio.Queue[socket.socket] = asyncio.Queue()
 
     async def dial(self):
         self.dialled += 1

@@ -6,6 +6,7 @@ The runner is a fake that lends what it is asked for; this test speaks for its x
 import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -32,7 +33,7 @@ class Box:
         self.spent = False
         self.refusal = None
         self.policy_view_only = False
-        self.servers = asyncio.Queue()
+        self.servers: asyncio.Queue[Any] = asyncio.Queue()
 
     def lent(self, wish):
         return {

@@ -18,7 +18,7 @@ class FakeDialing:
 
     def __init__(self):
         self.near, self.far = socket.socketpair()
-        self.streams = weakref.WeakSet()
+        self.streams: weakref.WeakSet[DialedStream] = weakref.WeakSet()
 
     async def dial(self, runner_id, destination):
         stream = DialedStream(runner_id, destination, Detached(self.near, b"early"))

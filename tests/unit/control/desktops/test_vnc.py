@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -106,7 +107,7 @@ class Runner:
     def __init__(self):
         self.refused = ""
         self.asked = []
-        self.servers = asyncio.Queue()
+        self.servers: asyncio.Queue[Any] = asyncio.Queue()
         self.fault = None
         self.refusal = None
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import struct
 from base64 import b64decode
+from typing import Any
 
 import httpx
 import pytest
@@ -57,7 +58,8 @@ async def operated(here, web):
 @pytest.fixture
 async def box(here, runner, session, web, monkeypatch):
     """What the runner was asked for; its passwords are p0000000, p0000001 and so on."""
-    asked, made = [], []
+    asked: list[Any] = []
+    made: list[Any] = []
 
     async def dial(runner_id, destination):
         near, far = socket.socketpair()

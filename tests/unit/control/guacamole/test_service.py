@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -69,7 +70,7 @@ class Box:
 
     def __init__(self):
         self.asked = []
-        self.dialled = asyncio.Queue()
+        self.dialled: asyncio.Queue[Any] = asyncio.Queue()
         self.fault = None
         self.refused = ""
 
@@ -91,7 +92,11 @@ async def box(here, runner, session, monkeypatch):
             while True:
                 frame = await runner.command(LendRfb, LendRdp)
                 box.asked.append(frame.payload)
-                lent = {"destination": DOOR, "password": PASSWORD, "refused": box.refused}
+                lent: dict[str, Any] = {
+                    "destination": DOOR,
+                    "password": PASSWORD,
+                    "refused": box.refused,
+                }
                 if isinstance(frame.payload, LendRdp):
                     lent = {"destination": "tcp", "user": "desk", "password": PASSWORD}
                     lent |= {"offerId": "7", "viewOnly": frame.payload.view_only}

@@ -9,7 +9,7 @@ from earthshine.control.errors import RunnerUnavailableError
 from earthshine.control.recordings import collector as module
 from earthshine.control.recordings.collector import Collector
 from earthshine.control.recordings.storage import Keeping, RecordingStorage
-from earthshine.net.bridge import TransportStream
+from earthshine.net.bridge import ByteStream, TransportStream
 from earthshine.net.transfer import TransferLink
 from earthshine.runner.desktops.recording.store import RecordingStore
 from earthshine.runner.transfers.folders import FileFolders
@@ -35,7 +35,7 @@ class Line:
     async def opened(self, runner_id):
         self.opened_times += 1
         reader, writer = await asyncio.open_unix_connection(await self.server.place())
-        stream = TransportStream(reader, writer)
+        stream: ByteStream = TransportStream(reader, writer)
         if self.breaks_after:
             stream = Breaking(stream, self.breaks_after.pop(0))
         try:
@@ -107,7 +107,7 @@ async def scene(tmp_path, monkeypatch):
 
 
 async def test_pieces_are_fetched_and_then_deleted_there(scene, eventually):
-    heard = []
+    heard: list[object] = []
     scene.collector.on_stored = heard.append
     scene.record(1, 2, 3)
     scene.collector.wake("runner1")

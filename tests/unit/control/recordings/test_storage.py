@@ -56,7 +56,7 @@ async def test_pieces_become_a_file_that_plays(storage):
     for number in (1, 2, 3):
         keep(storage, number)
     data = await whole(storage)
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         assert container.duration == pytest.approx(6 * SECOND, abs=5)
         times = [round(float(frame.time), 2) for frame in container.decode(video=0)]
     assert times == [n * 2 + m / 5 for n in range(3) for m in range(5)]
@@ -68,7 +68,7 @@ async def test_a_piece_that_was_lost_is_a_pause(storage):
         keep(storage, number)
     found = storage.get("s1", RECORDING)
     assert [one.duration // fmp4.TICKS for one in found.indexed()] == [2, 4, 2]
-    with av.open(io.BytesIO(await whole(storage))) as container:
+    with av.open(io.BytesIO(await whole(storage)), "r") as container:
         assert [round(float(frame.time), 2) for frame in container.decode(video=0)][10] == 6.0
 
 

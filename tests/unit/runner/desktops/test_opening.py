@@ -86,7 +86,7 @@ async def test_rfb_is_lent_to_one_client_at_a_time(
 ) -> None:
     desktop = await runner.start(keeper)
     watched: list[int] = []
-    desktop.watching = watched.append  # type: ignore[method-assign]
+    desktop.watching = watched.append  # type: ignore[method-assign,assignment]
     wanted = LendRfb(request_id="7", by="mia")
     one, other = [await desktops.lend_rfb("one", wanted) for _ in range(2)]
     assert one.password != other.password

@@ -153,6 +153,7 @@ def test_in_the_working_folder_where_git_does_not_see_it(tmp_path):
     assert (work / ".earthshine" / ".gitignore").read_text() == "*\n"
     again = FileFolders(tmp_path / "state", own)  # another runner finds it
     put(again, "a")
+    assert path is not None
     assert (path / "a").exists()
     again.forget("s1")
     assert not path.exists()
