@@ -173,8 +173,11 @@ class Desk:
             Fault("the server is stopped", lambda: self._control_ends(signal.SIGTERM), weight=1),
             Fault("the server is killed", lambda: self._control_ends(signal.SIGKILL), weight=1),
             Fault("server and runner end", self._both_end, weight=1),
-            Fault("the encoder is killed", lambda: self._kill("worker"), rebuilds=True),
-            Fault("the display is killed", lambda: self._kill("Xtigervnc"), rebuilds=True),
+            # Once each: what crashes five times in ten minutes is given up.
+            Fault("the encoder is killed", lambda: self._kill("worker"), rebuilds=True, weight=0),
+            Fault(
+                "the display is killed", lambda: self._kill("Xtigervnc"), rebuilds=True, weight=0
+            ),
         ]
 
     def _pause(self, longest: float) -> None:

@@ -291,7 +291,8 @@ async def test_typing_through_the_stream_reaches_a_program(
     viewer = await watch(control=True)
     typed = tmp_path / "typed"
     program = await asyncio.create_subprocess_exec(
-        "xterm", "-geometry", "80x24+0+0", "-e", f"sh -c 'echo > {typed}.ready; cat > {typed}'",
+        "xterm", "-geometry", "80x24+0+0",
+        "-e", f"sh -c ': > {typed}; echo > {typed}.ready; cat > {typed}'",
         env={**os.environ, **desktop.status.environment}, stderr=-3,
     )  # fmt: skip
     await eventually(Path(f"{typed}.ready").exists)
