@@ -37,7 +37,7 @@ class Line:
         reader, writer = await asyncio.open_unix_connection(await self.server.place())
         stream: ByteStream = TransportStream(reader, writer)
         if self.breaks_after:
-            stream = Breaking(stream, self.breaks_after.pop(0))
+            stream = Breaking(stream, self.breaks_after.pop(0))  # type: ignore[assignment]
         try:
             yield TransferLink(stream)
         except ConnectionError as error:
