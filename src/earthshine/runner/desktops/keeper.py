@@ -25,7 +25,6 @@ from earthshine.runner.desktops.messages import (
     End,
     Halt,
     MessageError,
-    SetPasswords,
     Status,
     Unpacker,
     Wake,
@@ -184,10 +183,6 @@ class Desktop:
             self._tell(End())  # else `_follow` says it
         with contextlib.suppress(TimeoutError):
             await self.until(lambda status: status.phase == "ended", END_SECONDS)
-
-    def set_passwords(self, full: str, view_only: str) -> None:
-        """The RFB passwords for connections from now on. Raises DesktopError."""
-        self._tell(SetPasswords(full=full, view_only=view_only))
 
     def watching(self, viewers: int) -> None:
         """How many see it by other ways than `stream`: RFB, say. Keeps it from being idle."""

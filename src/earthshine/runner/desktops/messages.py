@@ -80,13 +80,6 @@ class End(Message):
     """Stop everything and leave."""
 
 
-class SetPasswords(Message):
-    """The RFB passwords for connections from now on, eight ASCII characters each."""
-
-    full: str
-    view_only: str
-
-
 class Watching(Message):
     """How many people this line's end shows the display to by other ways than `stream.sock`."""
 
@@ -128,7 +121,7 @@ class Status(Message):
     notes: list[str] = []
 
 
-ToHolder = Wake | Halt | End | SetPasswords | Watching | Pulse
+ToHolder = Wake | Halt | End | Watching | Pulse
 FromHolder = Status
 
 # --- stream.sock: to the worker ------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from earthshine.runner.desktops.capture import AccessUnit, CaptureError, Tuning
 from earthshine.runner.desktops.limits import Codec
 from earthshine.runner.desktops.messages import Tune
+from earthshine.runner.desktops.producer import Consumer
 from earthshine.runner.desktops.worker import encodings
 from earthshine.runner.desktops.worker.encodings import Encoding, Encodings
 from earthshine.runner.desktops.worker.lines import Line
@@ -28,6 +29,7 @@ class FakeCapture:
         self.tunings = [tuning]
         self.sizes: list[tuple[int, int]] = []
         self.running = False
+        self.keys = 0
         self.fails = False
         self.deliver: Callable[[AccessUnit], None] = lambda _: None
 
@@ -47,7 +49,7 @@ class FakeCapture:
         self.sizes.append((width, height))
 
     def request_key_frame(self) -> None:
-        return
+        self.keys += 1
 
 
 @pytest.fixture
@@ -138,3 +140,33 @@ def test_units_on_their_way_are_counted_and_damage_is_kept_for_the_next(
     shared.soil([(0, 0, 5, 5), (9, 9, 1, 1)])
     assert shared.take_dirty() == [(0, 0, 5, 5), (9, 9, 1, 1)]
     assert shared.take_dirty() == []
+
+
+async def test_who_comes_back_soon_finds_the_encoder_running(
+    made: list[FakeCapture], monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    monkeypatch.setattr(encodings, "LINGER_SECONDS", 0.05)
+    shared = encoding()
+    anna = Consumer(lambda _: None, lambda: 0)
+    shared.producer.join(anna, 0)
+    shared.producer.leave(anna)
+    assert made[0].running
+    shared.producer.join(anna, 1)
+    assert (made[0].keys, len(made[0].sizes)) == (1, 1)  # a key frame, and no second start
+    shared.producer.leave(anna)
+    await eventually(lambda: not made[0].running)
+    shared.producer.join(anna, 2)
+    assert (made[0].running, len(made[0].sizes)) == (True, 2)
+
+
+async def test_an_encoder_that_lingers_does_not_outlive_a_change_of_size(
+    made: list[FakeCapture],
+) -> None:
+    shared = encoding()
+    anna = Consumer(lambda _: None, lambda: 0)
+    shared.producer.join(anna, 0)
+    shared.producer.leave(anna)
+    shared.resize()
+    assert not made[0].running
+    shared.producer.join(anna, 1)
+    assert made[0].sizes == [(640, 480), (640, 480)]

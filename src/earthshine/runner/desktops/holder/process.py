@@ -39,7 +39,6 @@ from earthshine.runner.desktops.messages import (
     Halt,
     Phase,
     Pulse,
-    SetPasswords,
     Status,
     ToHolder,
     Wake,
@@ -79,7 +78,6 @@ class DesktopHolder:
         self._worker: Child | None = None
         self._number: int | None = None
         self._cookie = secrets.token_bytes(16)
-        self._passwords: tuple[str, str] | None = None
         self._pulse: Pulse | None = None
         self._pulse_at = time.monotonic()
         self._used_at = time.monotonic()
@@ -186,8 +184,6 @@ class DesktopHolder:
         await display.start()
         self._number = display.number
         self._record(display)
-        if self._passwords is not None:
-            display.set_passwords(*self._passwords)
         self._start_worker()  # it takes longest, and needs only the display
         if furnished:
             await self._furniture.place(display, environment)
@@ -313,20 +309,9 @@ class DesktopHolder:
             case Pulse():
                 self._felt(message)
                 return
-            case SetPasswords():
-                self._set_passwords(message)
-                return
             case _:
                 return
         self._changed.set()
-
-    def _set_passwords(self, message: SetPasswords) -> None:
-        self._passwords = (message.full, message.view_only)
-        if self._display is not None:
-            try:
-                self._display.set_passwords(*self._passwords)
-            except (OSError, ValueError) as error:
-                log.warning("the VNC password could not be set: %s", error)
 
     def _felt(self, pulse: Pulse) -> None:
         """The worker says how things are. From its first word on the display can be used."""

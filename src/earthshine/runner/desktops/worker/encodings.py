@@ -1,11 +1,12 @@
 """A display in the codecs that somebody wants: one capture and one encoder for each.
 
 An encoding is made when the first consumer asks for its codec, and then stays: its encoder runs
-only while somebody watches.
+while somebody watches, and a moment longer.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -19,6 +20,9 @@ from earthshine.runner.desktops.worker.lines import Line
 
 MAX_QUEUED: Final = 90
 """Encoded frames that may wait for the event loop; then the group of pictures is given up."""
+LINGER_SECONDS: Final = 3.0
+"""How long an encoder goes on when the last one has left: a page that is loaded again is back by
+then, and needs not wait for it to start."""
 
 
 class Encoding:
@@ -40,7 +44,7 @@ class Encoding:
         self.codec = codec
         self.tuning = tuning
         self.capture = open_capture(wanted, tuning, codec)
-        self.producer = Producer(self.start, self.stop, self.capture.request_key_frame)
+        self.producer = Producer(self.start, self._stop_later, self.capture.request_key_frame)
         self.dirty: list[Box] = []
         self.queued = 0
         """Frames on their way from the library's thread."""
@@ -49,12 +53,19 @@ class Encoding:
         self._size = size
         self._encoded = encoded
         self._failed = failed
+        self._lingering: asyncio.TimerHandle | None = None
+        """The encoder runs although nobody watches, until then."""
 
     # -- the encoder ------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin with a key frame."""
         self.dirty = []
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+            self.capture.request_key_frame()
+            return
         try:
             self.capture.start(*resize.bounded(*self._size()), self._arrived)
         except CaptureError as error:
@@ -62,11 +73,20 @@ class Encoding:
 
     def stop(self) -> None:
         """Make nothing more for now."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
         self.capture.stop()
+
+    def _stop_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._lingering = loop.call_later(LINGER_SECONDS, self.stop)
 
     def resize(self) -> None:
         """The display has another size."""
         self.producer.restart()
+        if self._lingering is not None:
+            self.stop()
         if self.producer.running:
             try:
                 self.capture.resize(*resize.bounded(*self._size()))
