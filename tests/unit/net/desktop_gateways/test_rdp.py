@@ -32,6 +32,8 @@ INITIAL, INFO = (bytes.fromhex(RECORDED[name]) for name in ("connect_initial", "
 LOGIN = Login("ada", "secret")
 OPENED = with_deep_colour(INITIAL) + with_login(INFO, LOGIN)
 CONFIRM = bytes.fromhex("030000130ed00000123400") + struct.pack("<BBHI", 2, 0, 8, 1)
+PIXELS = b"\x00\x08pixels"
+"""A fast-path message of the server's."""
 KEY_DOWN, KEY_UP = b"\x04\x04\x00\x1e", b"\x04\x04\x01\x1e"
 ADDRESS = "127.0.0.1:3389"
 
@@ -95,8 +97,8 @@ async def test_a_desktop_is_shown_and_steered(here, certificate):
         await expect(server, OPENED)
         here.browser.say(KEY_DOWN)
         await expect(server, KEY_DOWN)
-        await server.write(b"pixels")
-        assert await here.browser.hear() == b"pixels"
+        await server.write(PIXELS)
+        assert await here.browser.hear() == PIXELS
         here.browser.leave()
         assert await ending(task) is Ending.BROWSER
         server.abort()

@@ -134,7 +134,9 @@ async def test_an_agent_outlives_its_runner(runner, eventually):
     session = runner.keeper.get("s1")
     await eventually(lambda: session.attached)
     assert not session.ended
+    tail = session.tail
     session.tell(Input(data=b"one\r"))
+    await eventually(lambda: session.tail > tail)  # on its way it would end with the runner
     await runner.restart()
     session = runner.keeper.get("s1")
     await eventually(lambda: session.attached)

@@ -19,6 +19,8 @@ from earthshine.runner.desktops.x11 import DisplayError
 
 START_SECONDS: Final = 10.0
 """How long a server may take until it accepts connections."""
+NUMBERS: Final = range(100, 10_000)
+"""Displays' numbers; lower ones are those of people's own screens."""
 MAX_NUMBER: Final = 64
 """Bytes in which a server says its number."""
 LOG_TAIL: Final = 600
@@ -125,10 +127,9 @@ class XServer(Display):
 
     async def start(self) -> None:
         """The preferred number first, for the programs that know it; else any that is free."""
-        if self.spec.number is not None:
-            with contextlib.suppress(DisplayError):
-                await self._start(self.spec.number)
-                return
+        with contextlib.suppress(DisplayError):
+            await self._start(unused_number() if self.spec.number is None else self.spec.number)
+            return
         await self._start(None)
 
     async def _start(self, number: int | None) -> None:
@@ -184,6 +185,17 @@ class XServer(Display):
         if self.number is not None and self.pid is not None:
             remove_traces(self.number, self.pid)
         self.number = None
+
+
+def unused_number() -> int:
+    """One that nobody else is likely to take while a display that crashed is started again.
+
+    Servers that choose themselves take the lowest, and so does everybody who comes meanwhile.
+    """
+    while True:
+        number = secrets.choice(NUMBERS)
+        if not any(Path(place.format(number)).exists() for place in (LOCK, SOCKET)):
+            return number
 
 
 def remove_traces(number: int, pid: int) -> None:
