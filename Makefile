@@ -10,7 +10,7 @@ UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -not -na
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run test coverage bench bench-moonlight wheel lock ui lint types clean
+.PHONY: help run test coverage bench bench-desktop bench-moonlight wheel lock ui lint types clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,10 @@ coverage: .packages-test $(VENV)/.dev $(UI) ## Run the tests that share the mach
 
 bench: .packages-test $(VENV)/.dev $(UI) ## Measure, beside peers and the machine's limits
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-desktop: .packages-test $(VENV)/.dev $(UI) ## Measure desktops in a browser, beside noVNC, Selkies and guacd
+	@scripts/desktop-clients && scripts/desktop-peers && scripts/guacd >/dev/null
+	@$(BIN)/python -m benchmarks desktop $(ARGS)
 
 bench-moonlight: .packages-test $(VENV)/.dev ## Measure the GameStream host, library and client
 	@$(BIN)/python -m benchmarks moonlight_library moonlight moonlight_desktop $(ARGS)

@@ -103,7 +103,7 @@ def test_a_session_begins_with_two_clicks_and_nothing_is_lost_when_the_tab_close
     up: Up, newcomer: Page, shots: Path
 ) -> None:
     app = EarthshinePages(newcomer, up.url)
-    newcomer.wait_for_function("document.body.innerText.length > 0")
+    newcomer.wait_for_function("() => document.body.innerText.length > 0")
     wait_for(lambda: up.api("GET", "/runners")["runners"], 15, "the local runner")
     session = app.sessions().new_session().start()  # two clicks
     session.wait_live()
@@ -291,7 +291,7 @@ def test_a_hostile_preview_page_cannot_use_the_viewers_sign_in(
     with page.context.expect_page() as opened:
         page.get_by_role("button", name="Open", exact=True).click()
     preview = opened.value
-    preview.wait_for_function("document.title === 'done'")
+    preview.wait_for_function("() => document.title === 'done'")
     found = preview.evaluate("JSON.parse(document.body.innerText)")
     assert up.preview_port == int(preview.url.split(":")[2].split("/")[0])
     assert found["read"] == "blocked"

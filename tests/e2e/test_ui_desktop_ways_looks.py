@@ -111,7 +111,11 @@ WALKS: dict[str, tuple[tuple[str, Callable[[WaysPage, FakeControlPlane], None]],
 }
 
 
-@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize(
+    ("look", "walk"),
+    [*(("phone", walk) for walk in WALKS), ("wide", "menu"), ("wide", "fallback")],
+    indirect=["look"],
+)
 def test_nothing_sticks_out(
     look: tuple[str, Page], plane: FakeControlPlane, walk: str, shots: Path
 ) -> None:

@@ -318,13 +318,13 @@ def in_thread(work: Coroutine[Any, Any, None]) -> None:
 def test_a_server_that_is_killed_is_told_and_comes_back(session: Session, owner: Person, look: Any):
     viewer = novnc(look, owner, session).shows_a_desktop()
     log = session.vnc_log()
-    pid = _listener(session.place / "rfb.sock")
-    os.kill(pid, signal.SIGKILL)
+    socket = session.place / "rfb.sock"
+    os.kill(_listener(socket), signal.SIGKILL)
     viewer.page.wait_for_function("desk.closed")
     code, reason = viewer.page.evaluate("desk.closed")
     assert code == 4011, (reason, log)
     assert "VNC server" in reason or "come again" in reason
-    wait_for((session.place / "rfb.sock").exists, 20, "the display")
+    wait_for(socket.exists, 20, "the display")
     again = novnc(look, owner, session)
     # Programs went with the display: a plain picture is still one.
     again.page.wait_for_function("desk.rfb._rfbConnectionState === 'connected'")

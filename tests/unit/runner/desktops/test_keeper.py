@@ -408,14 +408,14 @@ def own_segments(family: list[psutil.Process]) -> set[str]:
 
 @pytest.mark.timeout(300)
 async def test_nothing_is_left_after_many_desktops(runner: Runner) -> None:
-    await cycles(runner, 20)
+    await cycles(runner, 8)
 
 
 @pytest.mark.serial
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(
     "EARTHSHINE_TEST_LONG" not in os.environ,
-    reason="takes five to ten minutes: set EARTHSHINE_TEST_LONG=1; twenty cycles run always",
+    reason="takes five to ten minutes: set EARTHSHINE_TEST_LONG=1; eight cycles run always",
 )
 async def test_nothing_is_left_after_a_hundred_desktops(runner: Runner) -> None:
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
