@@ -22,7 +22,7 @@ test: .packages-test $(VENV)/.dev $(UI) ## Run every check and every test
 	@scripts/test
 
 coverage: .packages-test $(VENV)/.dev $(UI) ## Run the tests that share the machine, and say what they reach
-	@$(BIN)/pytest -q -n 4 -m "not serial and not browser" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -q -n 4 -m "not serial and not pair and not browser" --cov --cov-report=term:skip-covered
 
 bench: .packages-test $(VENV)/.dev $(UI) ## Measure, beside peers and the machine's limits
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -21,7 +21,7 @@ SEED = 7
 MEGABYTE = 2**20
 GROWTH = 24 * MEGABYTE
 """What runner and holder may grow by while 80 MB are printed and nobody takes them."""
-pytestmark = [pytest.mark.serial, pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.pair, pytest.mark.faults, pytest.mark.timeout(180)]
 
 
 def entries(world: World, session_id: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from tests.peers.netns import nat_world, why_not
 
 REASON = why_not()
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.pair,
     pytest.mark.skipif(REASON is not None, reason=f"no network namespaces: {REASON}"),
 ]
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.world import World
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.pair, pytest.mark.timeout(420)]
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance,response_headers_conformance"

@@ -19,7 +19,7 @@ from tests.world import World, free_port, wait_for
 
 REASON = why_not()
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.pair,
     pytest.mark.skipif(REASON is not None, reason=f"no network namespaces: {REASON}"),
 ]
 

@@ -14,7 +14,7 @@ import pytest
 from tests.moonlight_processes import ROOT, HostProcess, environment, running_host
 from tests.world import wait_for
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.pair, pytest.mark.timeout(300)]
 COMMAND = [sys.executable, "-m", "earthshine.cli", "moonlight"]
 
 

@@ -20,7 +20,7 @@ from earthshine.protocols.moonlight.enet import (
     Received,
 )
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.pair
 PEER = Path(__file__).with_name("enet_peer.py")
 MESSAGES = 300
 DATA = 0xCAFE1234

@@ -13,7 +13,7 @@ import pytest
 
 from tests.moonlight_processes import running_host
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.pair, pytest.mark.timeout(180)]
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance"
 CHECKS += ",response_schema_conformance"
 ENDLESS = "/api/v1/events"

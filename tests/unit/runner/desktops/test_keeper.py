@@ -214,7 +214,7 @@ async def test_a_crashed_worker_costs_the_programs_nothing(
         assert desktop.status.restarts == 0
 
 
-@pytest.mark.serial
+@pytest.mark.pair
 @pytest.mark.timeout(180)
 async def test_a_worker_that_hangs_is_replaced(runner: Runner) -> None:
     async with runner.running(programs=[]) as keeper:
@@ -411,7 +411,7 @@ async def test_nothing_is_left_after_many_desktops(runner: Runner) -> None:
     await cycles(runner, 8)
 
 
-@pytest.mark.serial
+@pytest.mark.pair
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(
     "EARTHSHINE_TEST_LONG" not in os.environ,

@@ -22,7 +22,7 @@ from tests.moonlight_world import PatternProvider
 from tests.unit.runner.desktops.moonlight_host.conftest import APPS
 from tests.world import free_port
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.pair, pytest.mark.timeout(600)]
 
 SEQUENCES = 200
 STEPS = 7
