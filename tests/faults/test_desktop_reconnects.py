@@ -41,6 +41,8 @@ MISSING = [
     if not (part := capabilities.first(capabilities.programs(), role)).available
 ]
 LONG = "EARTHSHINE_TEST_LONG" in os.environ
+EMPTIES = "the display is killed"
+"""A new one is black in truth until the first program has drawn on it again."""
 STEPS = 200 if LONG else 12
 WITHIN = 1.0 if LONG else 3.0
 """Seconds in which the current picture comes back: well under one, on a machine of its own."""
@@ -175,9 +177,7 @@ class Desk:
             Fault("server and runner end", self._both_end, weight=1),
             # Once each: what crashes five times in ten minutes is given up.
             Fault("the encoder is killed", lambda: self._kill("worker"), rebuilds=True, weight=0),
-            Fault(
-                "the display is killed", lambda: self._kill("Xtigervnc"), rebuilds=True, weight=0
-            ),
+            Fault(EMPTIES, lambda: self._kill("Xtigervnc"), rebuilds=True, weight=0),
         ]
 
     def _pause(self, longest: float) -> None:
@@ -327,6 +327,7 @@ def test_the_picture_comes_back_whatever_breaks(
     with capsys.disabled():
         for name, result in sorted(found.items()):
             print(f"  {result.line(name)}")
-    assert [name for name, result in found.items() if result.blank] == [], "no picture for a while"
+    blank = {name for name, result in found.items() if result.blank}
+    assert blank <= {EMPTIES}, "no picture for a while"
     assert [name for name, result in found.items() if result.old] == [], "an old picture stays"
     assert [name for name, result in found.items() if result.late] == [], "it came late"
