@@ -177,9 +177,14 @@ def test_any_header_is_read_or_refused(value):
 def test_no_client_can_hide_behind_what_it_sends(sent, address, is_same_line):
     """Whatever a client sends, the address that our proxy adds is the one that counts."""
     value = sent + (", " if is_same_line else "\n") + str(address)
-    found = seen(value.replace("\r", ""))
     plain = getattr(address, "ipv4_mapped", None) or address
-    if not any(plain in network for network in PROXIES) and "%" not in str(address):
+    is_proxy = any(plain in network for network in PROXIES)
+    try:
+        found = seen(value.replace("\r", ""))
+    except BadForwardedError:
+        assert is_proxy or "%" in str(address)  # what it passed on is read too, and may be noise
+        return
+    if not is_proxy and "%" not in str(address):
         assert found is not None
         assert found.address == plain
 
