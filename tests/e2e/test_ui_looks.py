@@ -99,7 +99,11 @@ PLACES: dict[str, tuple[Callable[[EarthshinePages], object], bool]] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("look", "place"),
+    [*(("phone", place) for place in PLACES), ("wide", "audit"), ("wide", "account")],
+    indirect=["look"],
+)
 def test_nothing_sticks_out(
     look: tuple[str, Page], plane: FakeControlPlane, place: str, shots: Path
 ) -> None:

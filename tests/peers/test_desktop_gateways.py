@@ -26,7 +26,14 @@ from tests.peers.desktop_gateway import TOKEN, GatewayServer
 from tests.peers.desktop_servers import HEIGHT, PASSWORD, USER, VNC_PASSWORD, WIDTH, Desktop
 from tests.world import wait_for
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        "EARTHSHINE_TEST_LONG" not in os.environ,
+        reason="test_desktop_clients and test_desktop_rdp drive these gateways through the whole"
+        " system; alone they run with EARTHSHINE_TEST_LONG=1",
+    ),
+]
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 30_000
