@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,10 @@ from tests.e2e import barcode
 
 SCENES = ("typing", "scrolling", "motion")
 SECONDS = 10.0
+PAUSE = 1.0
+"""Between scenes: the repairs of the last one are over, and its bytes are not counted here."""
+FRESH = 0.5
+"""How long a scene runs before the page is loaded again: by then the page shows something older."""
 SETTLE = 3.0
 """After a scene, for its last frame and for exact pixels."""
 VIEW = (1480, 900)
@@ -171,7 +174,7 @@ def _open(context: BrowserContext, contender: Contender, scene: Scene) -> tuple[
 def _refresh(page: Page, scene: Scene) -> int:
     """Milliseconds from asking for it until a picture drawn since is shown."""
     scene.begin("ticking", 4)
-    time.sleep(0.5)
+    time.sleep(FRESH)
     began = barcode.now()
     page.reload(wait_until="commit")
     took = looking.wait_current(page, began) - began
@@ -182,7 +185,7 @@ def _refresh(page: Page, scene: Scene) -> int:
 def _play(
     page: Page, contender: Contender, scene: Scene, name: str, seconds: float
 ) -> dict[str, Any]:
-    time.sleep(1.0)  # let the last one's repairs be over
+    time.sleep(PAUSE)
     looking.begin(page)
     processes, sent, clock = _cpu(contender), _sent(contender.port), time.monotonic()
     scene.begin(name, seconds)
@@ -235,9 +238,9 @@ def _cpu(contender: Contender) -> float:
 
 
 def _belongs(process: psutil.Process, folder: Path) -> bool:
-    marked: Callable[[], bool] = lambda: process.environ().get(MARK) == str(folder)  # noqa: E731
     try:
-        return marked() or any(str(folder) in part for part in process.cmdline())
+        marked = process.environ().get(MARK) == str(folder)
+        return marked or any(str(folder) in part for part in process.cmdline())
     except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
         return False
 

@@ -160,7 +160,7 @@ class DeviceFlowService:
     # --- whoever decides -------------------------------------------------------------------------
 
     @permits(Permission.ACCOUNT)
-    async def look_up(self, actor: Actor, user_code: str) -> DeviceRequest:  # noqa: ARG002
+    async def look_up(self, actor: Actor, user_code: str) -> DeviceRequest:
         """What asks under a code. Raises NotFoundError, TooManyError."""
         flow = self._find(user_code)
         return DeviceRequest(

@@ -217,7 +217,7 @@ class PeopleService:
     # --- others ----------------------------------------------------------------------------------
 
     @permits(Permission.MEMBER)
-    async def names(self, actor: Actor) -> NameList:  # noqa: ARG002
+    async def names(self, actor: Actor) -> NameList:
         """Everybody with whom one can share."""
         query = (
             select(Person.id, Person.name)
@@ -229,7 +229,7 @@ class PeopleService:
         return NameList(people=[PersonName(id=row.id, name=row.name) for row in rows])
 
     @permits(Permission.ADMIN)
-    async def list(self, actor: Actor) -> PersonList:  # noqa: ARG002
+    async def list(self, actor: Actor) -> PersonList:
         """Everybody, by name; not guests who have expired."""
         await self._sign_ins.note()
         async with self._database.read() as connection:

@@ -41,7 +41,7 @@ class AuditService:
     @permits(Permission.ADMIN)
     async def page(
         self,
-        actor: Actor,  # noqa: ARG002
+        actor: Actor,
         *,
         kind: AuditKind | None = None,
         person_id: str | None = None,
@@ -62,7 +62,7 @@ class AuditService:
     @permits(Permission.SESSION_OWN)
     async def session_page(
         self,
-        actor: Actor,  # noqa: ARG002
+        actor: Actor,
         session_id: str,
         *,
         before: int | None = None,
@@ -81,7 +81,7 @@ class AuditService:
         )
 
     @permits(Permission.ADMIN)
-    async def verify(self, actor: Actor) -> AuditVerification:  # noqa: ARG002
+    async def verify(self, actor: Actor) -> AuditVerification:
         """Read and check the whole chain."""
         self._check_room()
         self._under_way += 1
@@ -100,7 +100,7 @@ class AuditService:
         )
 
     @permits(Permission.ADMIN)
-    async def export(self, actor: Actor) -> AsyncIterator[bytes]:  # noqa: ARG002
+    async def export(self, actor: Actor) -> AsyncIterator[bytes]:
         """All records as lines, then the head. Raises AuditUnavailableError."""
         self._check_room()
         await self._trail.head()  # once it has begun, an error can only break it off

@@ -167,8 +167,7 @@ class TcpEntries:
                 try:
                     await self._listen(entry, tasks, expires)
                     yield entry
-                except BaseException as error:  # noqa: BLE001
-                    # Raised below as what it is, not in a group: callers know their own errors.
+                except BaseException as error:  # noqa: BLE001  raised below: not in a group
                     failure = error
                 finally:
                     entry.close()

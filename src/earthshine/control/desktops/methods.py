@@ -10,18 +10,20 @@ from earthshine.control.desktops.schemas import ConnectionMethod, Method
 from earthshine.control.errors import DomainError
 
 NOT_BUILT: Final = "Not built yet."
+OWN_APPS: Final = "Moonlight clients show the apps of a machine, not yet the desktop of a session."
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """`needs`: of these capabilities the runner must have one; without any it is not built yet.
-    `path` follows that of the session."""
+    """`needs`: of these capabilities the runner must have one. `path` follows that of the session;
+    where there is none, `lacking` says why."""
 
     name: Method
     label: str
     needs: tuple[str, ...] = ()
     path: str | None = None
     by_guacd: bool = False
+    lacking: str = NOT_BUILT
 
 
 WAYS: Final = (
@@ -30,7 +32,7 @@ WAYS: Final = (
     _Way("vnc", "VNC", ("vnc",), "desktop/vnc"),
     _Way("rdp", "RDP", ("rdp",), "desktop/rdp"),
     _Way("guacamole", "Guacamole", ("vnc", "rdp"), "guac/proxy", by_guacd=True),
-    _Way("moonlight", "Moonlight"),
+    _Way("moonlight", "Moonlight", lacking=OWN_APPS),
 )
 """Best first."""
 
@@ -55,10 +57,7 @@ def _method(
     guacd: DomainError | None,
     control: bool,
 ) -> ConnectionMethod:
-    if not way.needs or way.path is None:
-        detail = NOT_BUILT
-    else:
-        detail = missing or _lacking(way, capabilities)
+    detail = way.lacking if way.path is None else missing or _lacking(way, capabilities)
     if not detail and way.by_guacd and guacd is not None:
         detail = f"{guacd.detail} {guacd.remedy or ''}".strip()
     path = None if way.path is None else f"/api/v1/sessions/{session_id}/{way.path}"

@@ -86,7 +86,7 @@ class DesktopService:
         )
 
     @permits(Permission.SESSION_VIEW)
-    async def places(self, actor: Actor, session_id: str) -> DesktopPlaces:  # noqa: ARG002
+    async def places(self, actor: Actor, session_id: str) -> DesktopPlaces:
         """Where the desktop is on its runner; started again where it was stopped."""
         record = await self._watching.living(session_id)
         answer = await self._runners.request(record.record.runner_id, session_id, _OPEN)
@@ -136,7 +136,7 @@ class DesktopService:
                 stream.abort()
 
     @permits(Permission.SESSION_OWN)
-    async def stop(self, actor: Actor, session_id: str) -> None:  # noqa: ARG002
+    async def stop(self, actor: Actor, session_id: str) -> None:
         """Stop the desktop and what runs in it; the agent goes on."""
         channel = await self._watching.living(session_id)
         await self._runners.request(channel.record.runner_id, session_id, _CLOSE)

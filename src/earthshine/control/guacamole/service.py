@@ -49,7 +49,7 @@ class GuacamoleService:
         self._running = RunningConnections()
 
     @permits(Permission.SESSION_VIEW)
-    async def connections(self, actor: Actor, session_id: str) -> GuacamoleConnections:  # noqa: ARG002
+    async def connections(self, actor: Actor, session_id: str) -> GuacamoleConnections:
         """What runs in a session and can be joined."""
         return GuacamoleConnections(
             connections=[

@@ -79,7 +79,7 @@ class Targets:
         record = (await self._watching.living(session_id)).record
         return await self._machines_shell(actor, record.runner_id)
 
-    async def _machines_shell(self, actor: Actor, runner_id: str) -> Target:  # noqa: ARG002
+    async def _machines_shell(self, actor: Actor, runner_id: str) -> Target:
         """Dialled now: guacd would find out only after asking for a name and a password.
 
         The runner's policy says whether it may be reached.

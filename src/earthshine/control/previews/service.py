@@ -66,7 +66,7 @@ class PreviewService:
         )
 
     @permits(Permission.SESSION_VIEW)
-    async def list(self, actor: Actor, session_id: str) -> PreviewList:  # noqa: ARG002
+    async def list(self, actor: Actor, session_id: str) -> PreviewList:
         """A session's open previews."""
         return PreviewList(
             previews=[

@@ -140,8 +140,7 @@ class Collector:
             else:
                 await self._try(link, piece)
         # Of a session that was deleted, or is another runner's, nothing is kept.
-        which = {"session": piece.session, "recording": piece.recording, "number": piece.number}
-        await link.say(DropSegment(**which))  # type: ignore[arg-type]
+        await link.say(DropSegment(piece.session, piece.recording, piece.number))
         if not isinstance(await link.message(), Dropped):
             raise TransferBrokenError("a piece of a recording could not be dropped")
 
@@ -162,8 +161,7 @@ class Collector:
             await asyncio.to_thread(self._storage.sweep)
             if await asyncio.to_thread(self._storage.is_full):
                 raise _FullError
-        which = {"session": piece.session, "recording": piece.recording, "number": piece.number}
-        await link.say(GetSegment(**which))  # type: ignore[arg-type]
+        await link.say(GetSegment(piece.session, piece.recording, piece.number))
         answer = await link.message()
         if isinstance(answer, Refused):
             return  # gone meanwhile: too old, or its session was deleted

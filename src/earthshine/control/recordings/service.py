@@ -82,7 +82,7 @@ class RecordingService:
         return _state(condition)
 
     @permits(Permission.SESSION_VIEW)
-    async def list(self, actor: Actor, session_id: str) -> RecordingList:  # noqa: ARG002
+    async def list(self, actor: Actor, session_id: str) -> RecordingList:
         """What was recorded, as far as it has come here, and whether it goes on."""
         channel = await self._channel(session_id)
         found: list[Recording] = []
@@ -96,7 +96,7 @@ class RecordingService:
     @permits(Permission.SESSION_VIEW)
     async def playback(
         self,
-        actor: Actor,  # noqa: ARG002
+        actor: Actor,
         session_id: str,
         recording_id: str,
         pieces: int | None,

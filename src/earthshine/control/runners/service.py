@@ -43,12 +43,12 @@ class RunnerService:
         return actor.is_admin or runner.is_for(actor.person_id)
 
     @permits(Permission.RUNNER_USE)
-    async def get(self, actor: Actor, runner_id: str) -> RunnerView:  # noqa: ARG002
+    async def get(self, actor: Actor, runner_id: str) -> RunnerView:
         """One runner."""
         return await self.view(runner_id)
 
     @permits(Permission.RUNNER_USE)
-    async def folders(self, actor: Actor, runner_id: str, path: str) -> FolderList:  # noqa: ARG002
+    async def folders(self, actor: Actor, runner_id: str, path: str) -> FolderList:
         """The folders inside a folder on the runner."""
         command = ListFolders(request_id="", path=path)
         answer = await self._directory.request(runner_id, None, command)

@@ -63,7 +63,7 @@ class SecretService:
     # --- a runner's ------------------------------------------------------------------------------
 
     @permits(Permission.RUNNER_OWN)
-    async def list_of_runner(self, actor: Actor, runner_id: str) -> SecretList:  # noqa: ARG002
+    async def list_of_runner(self, actor: Actor, runner_id: str) -> SecretList:
         """A runner's."""
         return await self._list(RUNNER, runner_id)
 

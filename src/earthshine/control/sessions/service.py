@@ -284,12 +284,12 @@ class SessionService:
         return record if channel is None else channel.record
 
     @permits(Permission.SESSION_VIEW)
-    async def get(self, actor: Actor, session_id: str) -> SessionView:  # noqa: ARG002
+    async def get(self, actor: Actor, session_id: str) -> SessionView:
         """One session."""
         return await self._view((await self.channel(session_id)).record)
 
     @permits(Permission.SESSION_VIEW)
-    async def watch(self, actor: Actor, session_id: str) -> Channel:  # noqa: ARG002
+    async def watch(self, actor: Actor, session_id: str) -> Channel:
         """The session's live end, for reading."""
         return await self.channel(session_id)
 
@@ -458,7 +458,7 @@ class SessionService:
     @permits(Permission.SESSION_CONTROL)
     async def resize(
         self,
-        actor: Actor,  # noqa: ARG002
+        actor: Actor,
         session_id: str,
         cols: int,
         rows: int,
@@ -515,7 +515,7 @@ class SessionService:
     # --- keeping ---------------------------------------------------------------------------------
 
     @permits(Permission.SESSION_OWN)
-    async def rename(self, actor: Actor, session_id: str, title: str) -> SessionView:  # noqa: ARG002
+    async def rename(self, actor: Actor, session_id: str, title: str) -> SessionView:
         """Give a session another title."""
         channel = await self.channel(session_id)
         channel.record.title = title

@@ -82,7 +82,7 @@ class SharingService:
     # --- looking ---------------------------------------------------------------------------------
 
     @permits(Permission.SESSION_OWN)
-    async def list(self, actor: Actor, session_id: str) -> Shares:  # noqa: ARG002
+    async def list(self, actor: Actor, session_id: str) -> Shares:
         """Whom a session is shared with, and its open links."""
         now = datetime.now(UTC)
         members = (

@@ -156,7 +156,7 @@ class FileService:
                 yield Fetched(name, answer.size, link.pieces())
 
     @permits(Permission.SESSION_CONTROL)
-    async def readable(self, actor: Actor, session_id: str) -> str:  # noqa: ARG002
+    async def readable(self, actor: Actor, session_id: str) -> str:
         """The runner that has the session's files, for somebody who may fetch them."""
         return (await self._channel(session_id)).record.runner_id
 

@@ -14,31 +14,19 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
+from earthshine.runner.desktops.held_keys import EVDEV_OFFSET, HeldKeys, Name, keysyms_of
 from earthshine.runner.desktops.x11 import DisplayError, X, xtest
 
 FIRST: Final = 8
 LAST: Final = 255
-EVDEV_OFFSET: Final = 8
-"""X keycodes of evdev keyboards are evdev's plus this."""
-MAX_HELD: Final = 64
-"""Keys that can be down at once."""
 MAX_LAYOUT: Final = 64
 SETTLE_LAYOUT_SECONDS: Final = 5.0
 SHIFT: Final = 0xFFE1
 LEVEL3: Final = 0xFE03
 CAPS_LOCK: Final = 0xFFE5
-_SPECIAL: Final = {"\n": 0xFF0D, "\r": 0xFF0D, "\t": 0xFF09, "\b": 0xFF08, "\x1b": 0xFF1B}
 _KEYPAD: Final = range(0xFF80, 0xFFBE)
 _LEVELS: Final = ((0, 0), (1, 1), (4, 2), (5, 3))
 """Columns of the core mapping and the level they stand for (bit 0: Shift, bit 1: AltGr)."""
-
-
-def keysym_of(character: str) -> int:
-    """The keysym that types a character (X11 protocol, appendix A; Unicode keysyms above)."""
-    if character in _SPECIAL:
-        return _SPECIAL[character]
-    point = ord(character)
-    return point if 0x20 <= point <= 0x7E or 0xA0 <= point <= 0xFF else 0x01000000 | point
 
 
 class Keyboard:
@@ -49,8 +37,7 @@ class Keyboard:
         if not connection.has_extension("XTEST"):
             raise DisplayError("the display has no XTEST extension: it can only be watched")
         self._connection = connection
-        self._held: OrderedDict[tuple[str, int], int] = OrderedDict()
-        """What is down: (kind, keysym or code) -> keycode."""
+        self._held = HeldKeys(self._fake)
         self._borrowed: OrderedDict[int, int] = OrderedDict()
         """keysym -> spare keycode, the longest unused first."""
         self._spare: list[int] = []
@@ -84,58 +71,38 @@ class Keyboard:
 
     def key(self, keysym: int, down: bool) -> None:
         """Press or release the key that means `keysym`."""
-        name = ("symbol", keysym)
+        name: Name = ("symbol", keysym)
         if not down:
-            self._up(name)
-            return
-        if name in self._held:
-            self._fake(True, self._held[name])  # the viewer's own repetition
-            self._connection.flush()
-            return
-        keycode, level = self._find(keysym)
-        with self._at_level(keysym, level):
-            self._down(name, keycode)
+            self._held.up(name)
+        elif name in self._held:
+            self._fake(self._held[name], True)  # the viewer's own repetition
+        else:
+            keycode, level = self._find(keysym)
+            with self._at_level(keysym, level):
+                self._held.down(name, keycode)
         self._connection.flush()
 
     def scan_code(self, code: int, down: bool) -> None:
         """Press or release the key at this place, whatever the layout makes of it."""
-        name = ("code", code)
+        name: Name = ("code", code)
         if down:
-            self._down(name, min(code + EVDEV_OFFSET, LAST))
+            self._held.down(name, min(code + EVDEV_OFFSET, LAST))
         else:
-            self._up(name)
+            self._held.up(name)
         self._connection.flush()
 
     def type(self, text: str) -> None:
         """Type text, character by character; control characters that are no keys are left out."""
-        for character in text:
-            if ord(character) < 0x20 and character not in _SPECIAL:
-                continue
-            keysym = keysym_of(character)
+        for keysym in keysyms_of(text):
             self.key(keysym, True)
             self.key(keysym, False)
 
     def release_all(self) -> None:
         """All keys up."""
-        while self._held:
-            _, keycode = self._held.popitem()
-            self._fake(False, keycode)
+        self._held.release_all()
         self._connection.flush()
 
-    def _down(self, name: tuple[str, int], keycode: int) -> None:
-        if len(self._held) >= MAX_HELD:
-            _, oldest = self._held.popitem(last=False)
-            self._fake(False, oldest)
-        self._held[name] = keycode
-        self._fake(True, keycode)
-
-    def _up(self, name: tuple[str, int]) -> None:
-        keycode = self._held.pop(name, None)
-        if keycode is not None:
-            self._fake(False, keycode)
-            self._connection.flush()
-
-    def _fake(self, down: bool, keycode: int) -> None:
+    def _fake(self, keycode: int, down: bool) -> None:
         xtest.fake_input(self._connection, X.KeyPress if down else X.KeyRelease, keycode)
 
     # --- levels ----------------------------------------------------------------------------------
@@ -153,7 +120,7 @@ class Keyboard:
             yield
         finally:
             for down, keycode in reversed(undo):
-                self._fake(down, keycode)
+                self._fake(keycode, down)
             self._tap(lock)
 
     def _lock_in_the_way(self, keysym: int) -> int | None:
@@ -165,8 +132,8 @@ class Keyboard:
 
     def _tap(self, keycode: int | None) -> None:
         if keycode is not None:
-            self._fake(True, keycode)
-            self._fake(False, keycode)
+            self._fake(keycode, True)
+            self._fake(keycode, False)
 
     def _needs_shift(self, keysym: int, level: int) -> bool:
         shift = bool(level & 1)
@@ -186,14 +153,14 @@ class Keyboard:
         Modifiers held by place count as well: their codes come from the same layout.
         """
         codes = {self._keys[symbol][0] for symbol in family if symbol in self._keys}
-        down = [code for code in self._held.values() if code in codes]
+        down = [code for code in self._held.keycodes if code in codes]
         if needed and not down and modifier in self._keys:
             keycode = self._keys[modifier][0]
-            self._fake(True, keycode)
+            self._fake(keycode, True)
             return [(False, keycode)]
         if not needed and down:
             for keycode in down:
-                self._fake(False, keycode)
+                self._fake(keycode, False)
             return [(True, keycode) for keycode in down]
         return []
 
@@ -211,7 +178,11 @@ class Keyboard:
         return self._borrow(keysym), 0
 
     def _borrow(self, keysym: int) -> int:
-        """Give a spare key this meaning. Programs hear of it before the key that follows."""
+        """Give a spare key this meaning. Programs hear of it before the key that follows.
+
+        They ask for the meaning themselves: one that asks only after the key has got its next, some
+        twenty borrowed keysyms later, types that.
+        """
         if self._spare:
             keycode = self._spare.pop(0)
         elif self._borrowed:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from earthshine.runner.desktops.keyboard import EVDEV_OFFSET, MAX_HELD, keysym_of
+from earthshine.runner.desktops.held_keys import EVDEV_OFFSET, HeldKeys, Name, keysyms_of
 
 BORROWED: Final = range(184, 248)
 """X keycodes of keys that keyboards hardly have: F14 and above, and of multimedia."""
@@ -41,11 +41,12 @@ class WaylandKeyboard:
         press: Callable[[int, bool], None],
     ) -> None:
         """`bind` gets all borrowed (X keycode, keysym) pairs; `press` an X keycode, down or up."""
-        self._bind, self._press = bind, press
+        self._bind = bind
         self._plain = _plain_keys()
         self._borrowed: OrderedDict[int, int] = OrderedDict()
         """keysym -> X keycode, the longest unused first."""
-        self._held: OrderedDict[tuple[str, int], int] = OrderedDict()
+        # One is always free to be given another meaning.
+        self._held = HeldKeys(press, len(BORROWED) - 1)
 
     @property
     def held(self) -> int:
@@ -54,35 +55,29 @@ class WaylandKeyboard:
 
     def key(self, keysym: int, down: bool) -> None:
         """Press or release the key that means `keysym`."""
-        name = ("symbol", keysym)
-        if down:
-            # Its own repetition comes from the viewer; the compositor's clients repeat as well.
-            if name not in self._held:
-                self._down(name, self._find(keysym))
-        else:
-            self._up(name)
+        name: Name = ("symbol", keysym)
+        if not down:
+            self._held.up(name)
+        elif name not in self._held:  # the compositor's clients repeat themselves
+            self._held.down(name, self._find(keysym))
 
     def scan_code(self, code: int, down: bool) -> None:
         """Press or release the key at this place (an evdev code)."""
-        name = ("code", code)
+        name: Name = ("code", code)
         if not down:
-            self._up(name)
+            self._held.up(name)
         elif name not in self._held:
-            self._down(name, code + EVDEV_OFFSET)
+            self._held.down(name, code + EVDEV_OFFSET)
 
     def type(self, text: str) -> None:
         """Type text, character by character; control characters that are no keys are left out."""
-        for character in text:
-            if character >= " " or character in "\n\r\t\b\x1b":
-                keysym = keysym_of(character)
-                self.key(keysym, True)
-                self.key(keysym, False)
+        for keysym in keysyms_of(text):
+            self.key(keysym, True)
+            self.key(keysym, False)
 
     def release_all(self) -> None:
         """All keys up."""
-        while self._held:
-            _, keycode = self._held.popitem()
-            self._press(keycode, False)
+        self._held.release_all()
 
     def _find(self, keysym: int) -> int:
         shifted = any(("symbol", shift) in self._held for shift in _SHIFT)
@@ -101,21 +96,9 @@ class WaylandKeyboard:
         if len(self._borrowed) < len(BORROWED):
             keycode = BORROWED[len(self._borrowed)]
         else:
-            busy = set(self._held.values())
+            busy = self._held.keycodes
             oldest = next(s for s, code in self._borrowed.items() if code not in busy)
             keycode = self._borrowed.pop(oldest)
         self._borrowed[keysym] = keycode
         self._bind([(code, symbol) for symbol, code in self._borrowed.items()])
         return keycode
-
-    def _down(self, name: tuple[str, int], keycode: int) -> None:
-        if len(self._held) >= MAX_HELD - 1:
-            _, oldest = self._held.popitem(last=False)
-            self._press(oldest, False)
-        self._held[name] = keycode
-        self._press(keycode, True)
-
-    def _up(self, name: tuple[str, int]) -> None:
-        keycode = self._held.pop(name, None)
-        if keycode is not None:
-            self._press(keycode, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earthshine.runner.desktops.keyboard import MAX_HELD
+from earthshine.runner.desktops.held_keys import MAX_HELD
 from earthshine.runner.desktops.wayland_keyboard import BORROWED, WaylandKeyboard
 
 SHIFT = 0xFFE1

@@ -1,4 +1,4 @@
-"""The worker: consumers in, pictures out, input to the display.
+"""The worker of an X display: consumers in, pictures out, input to the display.
 
 Everything happens on one event loop and one X connection, except encoding (the library's threads)
 and exact pictures (`stills`). Input is carried out as it arrives and never waits for pictures.
@@ -9,48 +9,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from earthshine.runner.desktops import messages as m
 from earthshine.runner.desktops import resize, x11
-from earthshine.runner.desktops.audio import AudioCapture
 from earthshine.runner.desktops.capture import AccessUnit, CaptureError, Tuning
 from earthshine.runner.desktops.clipboard import Clipboard
 from earthshine.runner.desktops.cursor import cursor_shape
 from earthshine.runner.desktops.keyboard import Keyboard, known_layout, set_layout
 from earthshine.runner.desktops.limits import Codec
-from earthshine.runner.desktops.messages import Box, Message, Pulse, ToWorker, Trouble
+from earthshine.runner.desktops.messages import Box, Pulse, ToWorker, Trouble
 from earthshine.runner.desktops.pointer import Pointer
 from earthshine.runner.desktops.producer import HIGH_WATER
 from earthshine.runner.desktops.repaint import SettleTracker
-from earthshine.runner.desktops.stream import STREAM_SOCKET
 from earthshine.runner.desktops.worker.encodings import MAX_QUEUED, Encoding, Encodings
-from earthshine.runner.desktops.worker.lines import Line, Lines
-from earthshine.runner.desktops.worker.pulses import Pulses
+from earthshine.runner.desktops.worker.lines import Line
 from earthshine.runner.desktops.worker.screen import ScreenWatch
+from earthshine.runner.desktops.worker.serving import DisplayWorker
 from earthshine.runner.desktops.worker.stills import Stills
 from earthshine.runner.desktops.x11 import DisplayError, Rectangle
-from earthshine.runner.holder.place import listen
 
 DAMAGE_SECONDS: Final = 0.05
 """How long damage may stay unread while nothing is encoded."""
 CATCH_UP_SECONDS: Final = 0.1
 """Between looks at consumers that wait for a key frame."""
-MAX_STILLS: Final = 8
 log = logging.getLogger(__name__)
 
 
-class Worker:
+class Worker(DisplayWorker):
     """Serves the consumers of one display until it, or the holder, goes."""
 
     def __init__(self, folder: Path, display: str, encoder: str, tuning: Tuning) -> None:
         """Raises DisplayError, CaptureError."""
-        self._folder = folder
+        super().__init__(folder)
         self._connection: Any = x11.connect(display)
         self._screen = ScreenWatch(self._connection)
         self._keyboard = Keyboard(self._connection)
@@ -59,58 +52,34 @@ class Worker:
         self._stills = Stills(display)
         self._encoder = encoder
         self._encodings = Encodings(self._make_encoding, tuning)
-        self._audio = AudioCapture(self._heard)
-        self._lines = Lines(self._joined, self._left, self._obey)
         self._tracker = SettleTracker(*self._screen.size)
         self._layout = known_layout(self._connection)
         self._shape: m.Cursor | None = None
         self._moved = time.monotonic()
-        self._stills_under_way = 0
-        self._ended = asyncio.Event()
         self._failure: BaseException | None = None
         self._work = asyncio.Event()
         """There may be damage to read, or a consumer that waits."""
         self._soiled = asyncio.Event()
         """There may be something to repaint."""
-        self._pulses = Pulses(folder, self._beat)
-        self._audio_wanted = asyncio.Event()
-        self._notes: list[str] = []
-        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Until the display or the holder has gone. Raises python-xlib's connection errors."""
-        self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._ended.set)
         self._screen.on_damage = self._damage_reported
         self._screen.on_size = self._size_changed
         self._screen.on_pointer = self._pointer_changed
         self._screen.on_layout = self._layout_changed
         self._screen.on_other = self._clipboard.handle
         descriptor = self._connection.fileno()
-        self._loop.add_reader(descriptor, self._guarded, self._screen.drain)
-        listener = listen(self._folder, STREAM_SOCKET)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(descriptor, self._guarded, self._screen.drain)
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                await self._lines.open(listener, self._tasks)
-                background = [
-                    self._tasks.create_task(self._pulse()),
-                    self._tasks.create_task(self._settle()),
-                    self._tasks.create_task(self._look()),
-                    self._tasks.create_task(self._sound()),
-                ]
-                await self._ended.wait()
-                for task in background:
-                    task.cancel()
-                self._lines.close()
+            await self._serve(self._settle, self._look)
         finally:
-            self._loop.remove_reader(descriptor)
+            loop.remove_reader(descriptor)
             for encoding in self._encodings:
                 encoding.stop()
-            self._audio.stop()
             with contextlib.suppress(*x11.connection_errors()):
-                self._keyboard.release_all()
-                self._pointer.release_all()
+                self._release_all()
             self._stills.close()
             x11.disconnect(self._connection)
         if self._failure is not None:
@@ -154,7 +123,7 @@ class Worker:
         for encoding in self._encodings:
             encoding.producer.leave(line)
             encoding.forget(line)
-        if line.wants.control and not any(other.wants.control for other in self._lines):
+        if self._nobody_controls(line):
             self._guarded(self._release_all)
         self._consumers_changed()
         self._pulses.now()
@@ -174,16 +143,6 @@ class Worker:
                 for line in lines:
                     self._tell_size(line)
 
-    async def _sound(self) -> None:
-        """Start and stop what is heard, off the loop: the sound server may take its time."""
-        while True:
-            await self._audio_wanted.wait()
-            self._audio_wanted.clear()
-            wanted = any(line.wants.audio for line in self._lines)
-            await asyncio.to_thread(self._audio.start if wanted else self._audio.stop)
-            if wanted and self._audio.problem:
-                self._note(self._audio.problem)
-
     def _tell_size(self, line: Line) -> None:
         width, height = self._screen.size
         encoding = self._encoding(line)
@@ -201,19 +160,12 @@ class Worker:
             )
         )
 
-    def _tell_all(self, message: Message, wants: str) -> None:
-        for line in self._lines:
-            if getattr(line.wants, wants):
-                line.tell(message)
-
     # --- pictures --------------------------------------------------------------------------------
 
     def _make_encoding(self, codec: Codec, tuning: Tuning) -> Encoding:
         def failed(error: CaptureError) -> None:
-            self._note(error.detail)
-            for line in self._lines:
-                if line.wants.codec == codec:
-                    line.tell(Trouble(code="capture", detail=error.detail, remedy=error.remedy))
+            watching = [line for line in self._lines if line.wants.codec == codec]
+            self._capture_failed(error, watching)
 
         return Encoding(
             codec, self._encoder, tuning, lambda: self._screen.size, self._encoded, failed
@@ -229,8 +181,7 @@ class Worker:
 
     def _encoded(self, encoding: Encoding, unit: AccessUnit) -> None:
         """On the library's thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._guarded, self._offer, encoding, unit)
+        self._soon(self._guarded, self._offer, encoding, unit)
 
     def _offer(self, encoding: Encoding, unit: AccessUnit) -> None:
         encoding.queued -= 1
@@ -351,11 +302,6 @@ class Worker:
         kind: Any = mime
         self._tell_all(m.Clipboard(mime=kind, data=data), "clipboard")
 
-    def _heard(self, pts: int, data: bytes) -> None:
-        """On the library's thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._tell_all, m.Audio(pts=pts, data=data), "audio")
-
     # --- commands --------------------------------------------------------------------------------
 
     def _obey(self, line: Line, message: ToWorker) -> None:
@@ -421,10 +367,7 @@ class Worker:
                 encoding.wish(line, message)
 
     def _want(self, line: Line, wants: m.Watch) -> None:
-        before = line.wants
-        line.wants = msgspec.structs.replace(
-            wants, control=before.control, video=before.video, codec=before.codec
-        )
+        before = self._rewish(line, wants)
         if wants.repaint and not before.repaint:
             self._soil_all()
         if wants.cursor and not before.cursor:
@@ -432,10 +375,6 @@ class Worker:
         if wants.clipboard and not before.clipboard:
             self._clipboard.ask()
         self._consumers_changed()
-
-    def _begin(self, work: Any) -> None:
-        assert self._tasks is not None
-        self._tasks.create_task(work)
 
     def _resize(self, line: Line, message: m.Resize) -> None:
         running = [encoding for encoding in self._encodings if encoding.producer.running]
@@ -467,42 +406,20 @@ class Worker:
                 for line in self._lines:
                     self._tell_size(line)
 
-    def _begin_still(self, line: Line, message: m.TakeStill) -> None:
-        if self._stills_under_way >= MAX_STILLS:
-            line.tell(
-                Trouble(
-                    code="busy",
-                    detail="too many pictures are under way",
-                    request_id=message.request_id,
-                )
-            )
-            return
-        self._stills_under_way += 1
-        self._begin(self._still(line, message))
-
-    async def _still(self, line: Line, message: m.TakeStill) -> None:
+    async def _picture(self, message: m.TakeStill) -> m.Still | Trouble:
+        place = Rectangle(*(message.box or (0, 0, *self._screen.size)))
+        inside = place.clipped(*self._screen.size)
+        if inside is None:
+            words = "that place is outside the screen"
+            return Trouble(code="still", detail=words, request_id=message.request_id)
         try:
-            place = Rectangle(*(message.box or (0, 0, *self._screen.size)))
-            inside = place.clipped(*self._screen.size)
-            if inside is None:
-                raise DisplayError("that place is outside the screen")
             data = await self._stills.take(inside, message.format)
         except x11.failures() as error:
-            line.tell(Trouble(code="still", detail=str(error), request_id=message.request_id))
-        else:
-            box = (inside.x, inside.y, inside.width, inside.height)
-            line.tell(
-                m.Still(request_id=message.request_id, box=box, format=message.format, data=data)
-            )
-        finally:
-            self._stills_under_way -= 1
+            return Trouble(code="still", detail=str(error), request_id=message.request_id)
+        box = (inside.x, inside.y, inside.width, inside.height)
+        return m.Still(request_id=message.request_id, box=box, format=message.format, data=data)
 
     # --- the holder ------------------------------------------------------------------------------
-
-    async def _pulse(self) -> None:
-        """Tell the holder how things are; end when it has gone."""
-        await self._pulses.run()
-        self._ended.set()
 
     def _beat(self) -> Pulse | None:
         found: list[Pulse] = []
@@ -526,7 +443,3 @@ class Worker:
             at=now,
             notes=self._notes,
         )
-
-    def _note(self, words: str) -> None:
-        if words not in self._notes:
-            self._notes.append(words)

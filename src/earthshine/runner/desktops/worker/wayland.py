@@ -8,33 +8,25 @@ programs that need X.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from earthshine.runner.desktops import messages as m
 from earthshine.runner.desktops import resize
-from earthshine.runner.desktops.audio import AudioCapture
 from earthshine.runner.desktops.capture.adapter import AccessUnit, CaptureError, Tuning
 from earthshine.runner.desktops.capture.pixelflux_wayland import WaylandScreen
-from earthshine.runner.desktops.messages import Message, Pulse, ToWorker, Trouble
+from earthshine.runner.desktops.messages import Pulse, ToWorker, Trouble
 from earthshine.runner.desktops.producer import Producer
-from earthshine.runner.desktops.stream import STREAM_SOCKET
 from earthshine.runner.desktops.wayland_keyboard import WaylandKeyboard
-from earthshine.runner.desktops.worker.lines import Line, Lines
-from earthshine.runner.desktops.worker.pulses import Pulses
-from earthshine.runner.holder.place import listen
+from earthshine.runner.desktops.worker.lines import Line
+from earthshine.runner.desktops.worker.serving import DisplayWorker
 
 LOOK_SECONDS: Final = 0.1
 """Between looks at consumers that wait for a key frame."""
-MAX_STILLS: Final = 4
 NOTCH: Final = 120
 STEP: Final = 10.0
 """The compositor's units of one notch of a wheel."""
@@ -43,12 +35,12 @@ _BUTTONS: Final = {1: 0x110, 2: 0x112, 3: 0x111, 8: 0x113, 9: 0x114}
 log = logging.getLogger(__name__)
 
 
-class WaylandWorker:
+class WaylandWorker(DisplayWorker):
     """Serves the consumers of its own screen until it is told to end, or the holder goes."""
 
     def __init__(self, folder: Path, size: tuple[int, int], tuning: Tuning) -> None:
         """Raises CaptureError."""
-        self._folder = folder
+        super().__init__(folder)
         self._size = resize.bounded(*size)
         self._tuning = tuning
         self._screen = WaylandScreen(tuning, *self._size)
@@ -58,54 +50,25 @@ class WaylandWorker:
         self._producer = Producer(
             self._start_capture, self._screen.stop, self._screen.request_key_frame
         )
-        self._audio = AudioCapture(self._heard)
-        self._lines = Lines(self._joined, self._left, self._obey)
-        self._pulses = Pulses(folder, self._pulse)
         self._shape = m.Cursor(serial=0, x=0, y=0, data=b"")
         self._copied: m.Clipboard | None = None
         self._moved = time.monotonic()
-        self._stills = 0
-        self._audio_wanted = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._notes: list[str] = []
-        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self, ready: int) -> None:
         """Until the end. The name of the compositor's socket goes to the descriptor `ready`."""
-        self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._ended.set)
         self._screen.on_pointer(lambda *shape: self._soon(self._pointer_changed, *shape))
         self._screen.on_copy(lambda entries: self._soon(self._was_copied, entries))
-        listener = listen(self._folder, STREAM_SOCKET)
-        os.write(ready, f"{self._screen.socket}\n".encode())
-        os.close(ready)
+
+        def tell_name() -> None:
+            os.write(ready, f"{self._screen.socket}\n".encode())
+            os.close(ready)
+
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                await self._lines.open(listener, self._tasks)
-                background = [
-                    self._tasks.create_task(self._beat()),
-                    self._tasks.create_task(self._look()),
-                    self._tasks.create_task(self._sound()),
-                ]
-                await self._ended.wait()
-                for task in background:
-                    task.cancel()
-                self._lines.close()
+            await self._serve(self._look, ready=tell_name)
         finally:
             self._screen.stop()
-            self._audio.stop()
 
-    def _soon(self, work: Any, *arguments: Any) -> None:
-        """From a thread of the library's."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(work, *arguments)
-
-    async def _beat(self) -> None:
-        await self._pulses.run()
-        self._ended.set()
-
-    def _pulse(self) -> Pulse:
+    def _beat(self) -> Pulse:
         problem = self._screen.problem()
         if problem is not None and self._producer.running:
             log.error("%s", problem)
@@ -142,7 +105,7 @@ class WaylandWorker:
 
     def _left(self, line: Line) -> None:
         self._producer.leave(line)
-        if line.wants.control and not any(other.wants.control for other in self._lines):
+        if self._nobody_controls(line):
             self._release_all()
         self._consumers_changed()
         self._pulses.now()
@@ -167,32 +130,13 @@ class WaylandWorker:
             )
         )
 
-    def _tell_all(self, message: Message, wants: str) -> None:
-        for line in self._lines:
-            if getattr(line.wants, wants):
-                line.tell(message)
-
-    async def _sound(self) -> None:
-        while True:
-            await self._audio_wanted.wait()
-            self._audio_wanted.clear()
-            wanted = any(line.wants.audio for line in self._lines)
-            await asyncio.to_thread(self._audio.start if wanted else self._audio.stop)
-            if wanted and self._audio.problem:
-                self._note(self._audio.problem)
-
-    def _heard(self, pts: int, data: bytes) -> None:
-        self._soon(self._tell_all, m.Audio(pts=pts, data=data), "audio")
-
     # --- pictures --------------------------------------------------------------------------------
 
     def _start_capture(self) -> None:
         try:
             self._screen.start(*self._size, lambda unit: self._soon(self._offer, unit))
         except CaptureError as error:
-            self._note(error.detail)
-            for line in self._lines:
-                line.tell(Trouble(code="capture", detail=error.detail, remedy=error.remedy))
+            self._capture_failed(error, self._lines)
 
     def _offer(self, unit: AccessUnit) -> None:
         if self._producer.running:
@@ -280,10 +224,7 @@ class WaylandWorker:
         now = time.monotonic()
         match message:
             case m.Watch():
-                before = line.wants
-                line.wants = msgspec.structs.replace(
-                    message, control=before.control, video=before.video, codec=before.codec
-                )
+                self._rewish(line, message)
                 self._consumers_changed()
             case m.Pause():
                 line.paused = True
@@ -292,7 +233,7 @@ class WaylandWorker:
                 line.paused = False
                 self._join(line)
             case m.KeyFrame():
-                line.wants_key = True
+                line.wants_key |= message.lost
                 self._producer.want_key(now)
             case m.Invalidate():
                 self._screen.invalidate_reference(message.frame_id)
@@ -312,8 +253,7 @@ class WaylandWorker:
                 words = "a Wayland display takes keys by what they mean, and has no layout to set"
                 line.tell(Trouble(code="layout", detail=words))
             case m.TakeStill():
-                assert self._tasks is not None
-                self._tasks.create_task(self._still(line, message))
+                self._begin_still(line, message)
 
     def _resize(self, line: Line, message: m.Resize) -> None:
         size = resize.bounded(message.width, message.height)
@@ -332,23 +272,11 @@ class WaylandWorker:
             except CaptureError as error:
                 self._note(error.detail)
 
-    async def _still(self, line: Line, message: m.TakeStill) -> None:
+    async def _picture(self, message: m.TakeStill) -> m.Still | Trouble:
         """Always the whole screen, always PNG: that is what the compositor gives."""
-        if self._stills >= MAX_STILLS:
-            words = "too many pictures are under way"
-            line.tell(Trouble(code="busy", detail=words, request_id=message.request_id))
-            return
-        self._stills += 1
         try:
             data = await asyncio.to_thread(self._screen.picture)
         except CaptureError as error:
-            line.tell(Trouble(code="still", detail=error.detail, request_id=message.request_id))
-        else:
-            whole = (0, 0, *self._size)
-            line.tell(m.Still(request_id=message.request_id, box=whole, format="png", data=data))
-        finally:
-            self._stills -= 1
-
-    def _note(self, words: str) -> None:
-        if words not in self._notes:
-            self._notes.append(words)
+            return Trouble(code="still", detail=error.detail, request_id=message.request_id)
+        whole = (0, 0, *self._size)
+        return m.Still(request_id=message.request_id, box=whole, format="png", data=data)
