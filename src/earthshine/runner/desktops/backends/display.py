@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -102,7 +103,68 @@ class Display(ABC):
         return variables
 
 
-class XServer(Display):
+class OwnServer(Display):
+    """A display whose server is a child of the holder, and says on a pipe when it is there."""
+
+    program_name: str
+
+    def __init__(self, spec: DisplaySpec) -> None:
+        super().__init__(spec)
+        self._child: Child | None = None
+
+    @property
+    def crashed(self) -> asyncio.Future[int]:
+        assert self._child is not None
+        return self._child.exited
+
+    async def _announced(
+        self,
+        arguments: Callable[[int], list[str]],
+        environment: dict[str, str],
+        seconds: float,
+        limit: int,
+    ) -> str:
+        """Start the server; what it says about itself, at most `limit` bytes, maybe nothing.
+
+        `arguments` gets the descriptor on which the server has to say it. Raises DisplayError.
+        """
+        reading, writing = os.pipe()
+        try:
+            with self._log.open("wb") as output:
+                self._child = children.start(
+                    self.program_name,
+                    arguments(writing),
+                    environment,
+                    output=output,
+                    pass_fds=[writing],
+                    folder="/",
+                )
+        except OSError as error:
+            os.close(reading)
+            words = f"{self.program_name} could not be started: {error.strerror}"
+            raise DisplayError(words) from None
+        finally:
+            os.close(writing)
+        self.pid = self._child.pid
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return (await read_line(reading, limit)).decode(errors="replace").strip()
+        return ""
+
+    async def _give_up(self) -> DisplayError:
+        """End a server that did not start; the error to raise."""
+        await self.stop()
+        return DisplayError(
+            f"{self.program_name} did not start: {tail(self._log)}",
+            "see the log of the desktop; `earthshine doctor` checks the machine",
+        )
+
+    @property
+    def _log(self) -> Path:
+        return self.spec.runtime / "display.log"
+
+
+class XServer(OwnServer):
     """A server of Xorg's family, which is told its number or reports the one it chose."""
 
     program_name = "the X server"
@@ -110,16 +172,10 @@ class XServer(Display):
     def __init__(self, spec: DisplaySpec, program: str) -> None:
         super().__init__(spec)
         self._program = program
-        self._child: Child | None = None
 
     @property
     def authority(self) -> Path:
         return self.spec.runtime / "authority"
-
-    @property
-    def crashed(self) -> asyncio.Future[int]:
-        assert self._child is not None
-        return self._child.exited
 
     def arguments(self) -> list[str]:
         """The server's own arguments."""
@@ -134,46 +190,24 @@ class XServer(Display):
 
     async def _start(self, number: int | None) -> None:
         write_authority(self.authority, self.spec.cookie, number)
-        reading, writing = os.pipe()
-        log = self.spec.runtime / "display.log"
-        try:
-            with log.open("wb") as output:
-                self._child = children.start(
-                    self.program_name,
-                    [
-                        self._program,
-                        *([f":{number}"] if number is not None else []),
-                        "-displayfd",
-                        str(writing),
-                        "-auth",
-                        str(self.authority),
-                        *self.arguments(),
-                        "-nolisten",
-                        "tcp",
-                        "-noreset",
-                    ],
-                    self.spec.environment,
-                    output=output,
-                    pass_fds=[writing],
-                    folder="/",
-                )
-        except OSError as error:
-            os.close(reading)
-            raise DisplayError(f"{self._program} could not be started: {error.strerror}") from None
-        finally:
-            os.close(writing)
-        self.pid = self._child.pid
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                said = await read_line(reading, MAX_NUMBER)
-        except TimeoutError:
-            said = b""
-        if not said.strip().isdigit():
-            await self.stop()
-            raise DisplayError(
-                f"{self.program_name} did not start: {tail(log)}",
-                "see the log of the desktop; `earthshine doctor` checks the machine",
-            )
+
+        def command(descriptor: int) -> list[str]:
+            return [
+                self._program,
+                *([f":{number}"] if number is not None else []),
+                "-displayfd",
+                str(descriptor),
+                "-auth",
+                str(self.authority),
+                *self.arguments(),
+                "-nolisten",
+                "tcp",
+                "-noreset",
+            ]
+
+        said = await self._announced(command, self.spec.environment, START_SECONDS, MAX_NUMBER)
+        if not said.isdigit():
+            raise await self._give_up()
         self.number = int(said)
         self.name = f":{self.number}"
         write_authority(self.authority, self.spec.cookie, self.number)
