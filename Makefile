@@ -73,14 +73,14 @@ $(VENV)/bin/python: | $(UV)
 $(VENV)/.run: requirements/run.lock pyproject.toml | $(VENV)/bin/python
 	@echo "earthshine: installing Python packages"
 	@if [ -e $(VENV)/.dev ]; then $(MAKE) -s $(VENV)/.dev; else \
-	  $(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/run.lock && \
+	  $(UV) pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/run.lock && \
 	  $(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; fi
 	@scripts/link-node $(VENV)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
 	@echo "earthshine: installing Python packages for development"
-	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	@$(UV) pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.lock
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@scripts/link-node $(VENV)
 	@touch $@ $(VENV)/.run

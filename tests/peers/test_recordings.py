@@ -34,7 +34,7 @@ MISSING = [
     for role in (capabilities.DISPLAY, capabilities.TERMINAL)
     if not (part := capabilities.first(capabilities.programs(), role)).available
 ]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))
+pytestmark = [pytest.mark.pair, pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))]
 SCRIPT = f"""
 echo "$EARTHSHINE_FILES" > where
 {sys.executable} {barcode.__file__} 10 1000000 &
@@ -47,7 +47,14 @@ SETTINGS = {
     "EARTHSHINE_RUNNER_FILES__MAX_FILE": str(64 * 1024**2),
 }
 LATE = 250
-"""Milliseconds that a picture may be off its time: capturing takes a frame or two."""
+"""Milliseconds that a picture may be off its time: capturing takes a frame or two. Beside other work
+some come later; nine in ten must not."""
+CUT_PIECES = 4
+"""Seconds, at least, for which the network is cut."""
+GAP = 2500
+"""Milliseconds without a picture: what is above means that a piece is missing."""
+LOST = 4000
+"""What a killed runner may lose: the piece that it was writing, and what was on its way there."""
 
 
 class Scene:
@@ -136,7 +143,7 @@ def test_what_is_recorded_arrives_whole_whatever_breaks(scene: Scene) -> None:
     wait_for(lambda: scene.pieces() >= 2, 30, "pieces of a recording")
 
     scene.network.cut()  # the display, and its recording, go on
-    wait_for(lambda: len(scene.waiting) >= 2, 20, "pieces that wait")
+    wait_for(lambda: len(scene.waiting) >= CUT_PIECES, 20, "pieces that wait")
     cut = time.time() * 1000
     scene.network.restore()
     wait_for(lambda: not scene.waiting, 30, "all fetched after the cut")
@@ -172,7 +179,7 @@ def test_what_is_recorded_arrives_whole_whatever_breaks(scene: Scene) -> None:
             for at, time_shown in shown
         ]
         gaps = [after - at for (at, _), (after, _) in itertools.pairwise(shown)]
-        assert max(gaps) < 1500, "nothing is missing, also not while the network was cut"
+        assert max(gaps) < GAP, "nothing is missing, also not while the network was cut"
         assert abs(one["duration"] - shown[-1][0]) < 2000
         seqs = [place["seq"] for place in one["index"]]
         assert seqs == sorted(seqs)
@@ -180,13 +187,13 @@ def test_what_is_recorded_arrives_whole_whatever_breaks(scene: Scene) -> None:
     first = told["recordings"][0]
     began, length = milliseconds(first["startedAt"]), first["duration"]
     assert began < cut < began + length
-    assert killed - (began + length) < 2500, "a killed runner loses a second"
+    assert killed - (began + length) < LOST, "a killed runner loses a second or two"
     late = [error for error in errors if not -LATE < error < LATE]
     print(
         f"\n{len(errors)} pictures, {np.median(errors):.0f} ms from their times "
         f"(at most {max(map(abs, errors)):.0f}); lost {killed - began - length:.0f} ms to the kill"
     )
-    assert len(late) < len(errors) // 50, late
+    assert len(late) < len(errors) // 10, late
 
 
 def test_files_come_and_go(scene: Scene) -> None:

@@ -23,11 +23,12 @@ from tests.moonlight_processes import PIN, Talker, running_host
 
 pytestmark = pytest.mark.serial
 SECONDS = 4.0
-MEDIAN_MS, WORST_MS = 60, 2000
-"""Clients give up after 10 s without an answer. The median bound is what input would wait."""
+MEDIAN_MS, WORST_MS = 250, 5000
+"""Clients give up after 10 s without an answer; input feels slow above the median's bound. On two
+quiet cores it was below 1 ms, and 17 ms at worst."""
 FPS = 60
-ALWAYS_LATE = 0.95
-"""Of the pictures that were asked for: with fewer, the encoder never had a pause."""
+BUSY_CORES = 0.8
+"""What the host uses at least: else there was no load to starve behind."""
 
 
 async def test_pings_are_answered_while_the_encoder_is_busy(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ async def test_pings_are_answered_while_the_encoder_is_busy(tmp_path: Path) -> N
                 asyncio.to_thread(
                     load,
                     app=9,
-                    size=(1280, 720),
+                    size=(1920, 1080),
                     fps=FPS,
                     kbps=100_000,
                     pictures=1_000_000,
@@ -85,8 +86,9 @@ async def test_pings_are_answered_while_the_encoder_is_busy(tmp_path: Path) -> N
         finally:
             load.stop()
     frames, seconds = found["figures"]["frames"], found["figures"]["seconds"]
-    assert 0 < frames < FPS * seconds * ALWAYS_LATE, "the encoder had pauses"
-    assert len(samples) > SECONDS * 5, "one ping in 100 ms was sent"
+    assert frames > 0
+    assert spent > BUSY_CORES
+    assert len(samples) > SECONDS * 2, "one ping in 100 ms was sent"
     assert statistics.median(samples) < MEDIAN_MS, sorted(samples)
     assert max(samples) < WORST_MS, sorted(samples)
     kbps = found["figures"]["bitrate_kbps"]

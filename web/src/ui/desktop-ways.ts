@@ -7,6 +7,7 @@ import type { MethodName } from "../desktop/methods";
 import { desktopIcon } from "./desktop-icons";
 import { icon } from "./icons";
 import { marked } from "./marked";
+import { EDGE, entriesOf, menuList, place, walk } from "./menu-list";
 import { base, buttons } from "./styles/shared";
 
 export interface Way {
@@ -37,8 +38,6 @@ export function wayWords(way: Pick<Way, "name" | "what" | "obstacle" | "failure"
   return way.failure ? `It did not work: ${way.failure}` : (way.what ?? goodFor[way.name]);
 }
 
-const EDGE = 8;
-
 @customElement("es-desktop-ways")
 export class DesktopWays extends LitElement {
   @property({ attribute: false }) ways: readonly Way[] = [];
@@ -48,6 +47,7 @@ export class DesktopWays extends LitElement {
   static override styles = [
     base,
     buttons,
+    menuList,
     css`
       :host {
         flex: none;
@@ -59,18 +59,7 @@ export class DesktopWays extends LitElement {
         font-size: 12.5px;
       }
       .list {
-        position: fixed;
-        inset: auto;
-        margin: 0;
-        padding: 5px;
         width: min(330px, calc(100vw - 16px));
-        max-height: 80vh;
-        overflow: auto;
-        border: 1px solid var(--line-strong);
-        border-radius: 10px;
-        background: var(--raised);
-        color: var(--text);
-        box-shadow: var(--shadow);
       }
       h2 {
         margin: 6px 10px 4px;
@@ -83,24 +72,16 @@ export class DesktopWays extends LitElement {
         grid-template-columns: 16px minmax(0, 1fr);
         align-items: start;
         gap: 1px 10px;
-        width: 100%;
         height: auto;
         min-height: 44px;
         padding: 6px 10px;
-        border-radius: 6px;
         text-align: left;
         white-space: normal;
-        font-weight: 450;
       }
       .list button .icon {
         grid-row: span 2;
         margin-top: 1px;
         color: var(--accent);
-      }
-      .list button:focus-visible {
-        outline: none;
-        background: var(--hover);
-        box-shadow: inset 0 0 0 1px var(--line-strong);
       }
       .what {
         grid-column: 2;
@@ -130,8 +111,8 @@ export class DesktopWays extends LitElement {
         padding-top: 5px;
         border-top: 1px solid var(--line);
       }
-      .own .icon {
-        color: var(--text-3) !important;
+      .list .own button .icon {
+        color: var(--text-3);
       }
     `,
   ];
@@ -141,28 +122,11 @@ export class DesktopWays extends LitElement {
     this.dispatchEvent(new CustomEvent("look", { bubbles: true, composed: true }));
     this.list.showPopover();
     const box = this.opener.getBoundingClientRect();
-    const { offsetWidth, offsetHeight } = this.list;
     const right = box.width > 0 ? box.right : innerWidth - EDGE;
     const top = box.width > 0 ? box.bottom + 6 : (this.parentElement?.getBoundingClientRect().bottom ?? 60);
-    this.list.style.left = `${Math.max(EDGE, Math.min(right - offsetWidth, innerWidth - offsetWidth - EDGE))}px`;
-    this.list.style.top = `${Math.max(EDGE, Math.min(top, innerHeight - offsetHeight - EDGE))}px`;
-    (this.list.querySelector<HTMLButtonElement>("[aria-checked=true]") ?? this.entries[0])?.focus();
+    place(this.list, right - this.list.offsetWidth, top);
+    (this.list.querySelector<HTMLButtonElement>("[aria-checked=true]") ?? entriesOf(this.list)[0])?.focus();
   }
-
-  private get entries(): HTMLButtonElement[] {
-    return [...this.list.querySelectorAll<HTMLButtonElement>("button:not(:disabled)")];
-  }
-
-  private readonly key = (event: KeyboardEvent): void => {
-    const { entries } = this;
-    const at = entries.indexOf(this.shadowRoot?.activeElement as HTMLButtonElement);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: entries.length - 1 }[event.key];
-    event.stopPropagation();
-    if (event.key === "Tab") this.list.hidePopover();
-    if (to === undefined) return;
-    event.preventDefault();
-    entries.at(to % entries.length)?.focus();
-  };
 
   private choose(run: () => void): void {
     this.list.hidePopover();
@@ -193,7 +157,7 @@ export class DesktopWays extends LitElement {
     return html`<button class="opener" aria-haspopup="menu" aria-label="See it by" title=${title} @click=${() => this.show()}>
         ${desktopIcon("ways")}${chosen ? html`<span class="name">${chosen.label}</span>` : nothing}${icon("chevron-down")}
       </button>
-      <div class="list" popover role="menu" aria-label="See it by" @keydown=${this.key}>
+      <div class="list" popover role="menu" aria-label="See it by" @keydown=${(event: KeyboardEvent) => walk(this.list, event)}>
         <h2>See it by</h2>
         ${this.ways.map((way) => this.renderWay(way))}
         <div class="own">

@@ -4,6 +4,7 @@ import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, query } from "lit/decorators.js";
 
 import { type IconName, icon } from "./icons";
+import { EDGE, entriesOf, menuList, place, walk } from "./menu-list";
 import { base, buttons } from "./styles/shared";
 
 export interface MenuItem {
@@ -14,8 +15,6 @@ export interface MenuItem {
   readonly disabled?: boolean;
   readonly run: () => void;
 }
-
-const EDGE = 8;
 
 @customElement("es-menu")
 export class Menu extends LitElement {
@@ -28,43 +27,24 @@ export class Menu extends LitElement {
   static override styles = [
     base,
     buttons,
+    menuList,
     css`
       :host {
         display: contents;
       }
       .list {
-        position: fixed;
-        inset: auto;
-        margin: 0;
-        padding: 5px;
         min-width: 210px;
-        max-height: 80vh;
-        overflow: auto;
-        border: 1px solid var(--line-strong);
-        border-radius: 10px;
-        background: var(--raised);
-        color: var(--text);
-        box-shadow: var(--shadow);
       }
       .list button {
-        width: 100%;
         height: 32px;
         justify-content: flex-start;
         gap: 10px;
-        padding: 0 10px;
-        font-weight: 450;
-        border-radius: 6px;
       }
       .list button .icon {
         color: var(--text-3);
       }
       .list button.danger .icon {
         color: inherit;
-      }
-      .list button:focus-visible {
-        outline: none;
-        background: var(--hover);
-        box-shadow: inset 0 0 0 1px var(--line-strong);
       }
       .no-icon {
         width: 16px;
@@ -90,10 +70,8 @@ export class Menu extends LitElement {
   /** Open with the top left corner here, or where it fits on the window. */
   openAt(x: number, y: number): void {
     this.list.showPopover();
-    const { offsetWidth, offsetHeight } = this.list;
-    this.list.style.left = `${Math.max(EDGE, Math.min(x, innerWidth - offsetWidth - EDGE))}px`;
-    this.list.style.top = `${Math.max(EDGE, Math.min(y, innerHeight - offsetHeight - EDGE))}px`;
-    this.entries[0]?.focus();
+    place(this.list, x, y);
+    entriesOf(this.list)[0]?.focus();
   }
 
   private readonly openUnderButton = (): void => {
@@ -101,21 +79,6 @@ export class Menu extends LitElement {
     if (!box) return;
     this.openAt(box.left, box.bottom + 6);
     this.list.style.left = `${Math.max(EDGE, box.right - this.list.offsetWidth)}px`;
-  };
-
-  private get entries(): HTMLButtonElement[] {
-    return [...this.list.querySelectorAll<HTMLButtonElement>("button:not(:disabled)")];
-  }
-
-  private readonly key = (event: KeyboardEvent): void => {
-    const { entries } = this;
-    const at = entries.indexOf(this.shadowRoot?.activeElement as HTMLButtonElement);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: entries.length - 1 }[event.key];
-    event.stopPropagation();
-    if (event.key === "Tab") this.list.hidePopover();
-    if (to === undefined) return;
-    event.preventDefault();
-    entries.at(to % entries.length)?.focus();
   };
 
   private choose(item: MenuItem): void {
@@ -129,7 +92,7 @@ export class Menu extends LitElement {
             ${icon("more")}
           </button>`
         : nothing}
-      <div class="list" popover role="menu" @keydown=${this.key}>
+      <div class="list" popover role="menu" @keydown=${(event: KeyboardEvent) => walk(this.list, event)}>
         ${this.items.map(
           (item) => html`<button
             role="menuitem"
