@@ -47,8 +47,8 @@ SETTINGS = {
     "EARTHSHINE_RUNNER_FILES__MAX_FILE": str(64 * 1024**2),
 }
 LATE = 250
-"""Milliseconds that a picture may be off its time: capturing takes a frame or two. Beside other work
-some come later; nine in ten must not."""
+"""Milliseconds that a picture may be off its time: capturing takes a frame or two. Beside other
+work some come later; nine in ten must not."""
 CUT_PIECES = 4
 """Seconds, at least, for which the network is cut."""
 GAP = 2500
