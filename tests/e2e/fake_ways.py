@@ -82,6 +82,8 @@ class FakeWays:
         """Of the Guacamole tunnels that were opened."""
         self.running: list[dict[str, str]] = []
         """Guacamole connections that can be joined."""
+        self.application = False
+        """Whether there is a Guacamole web application."""
         self.keys: list[tuple[str, int, int]] = []
         """Way, down, keysym."""
         self.mouse: list[tuple[str, int, int, int]] = []
@@ -98,6 +100,7 @@ class FakeWays:
             Route(f"{one}/connection-methods", self._methods),
             Route(f"{one}/rdp-connection", self._rdp_connection),
             Route(f"{one}/guac/connections", self._guacamole_connections),
+            Route(f"{one}/guac/application", self._guacamole_application, methods=["POST"]),
             WebSocketRoute(f"{one}/desktop", self._native),
             WebSocketRoute(f"{one}/desktop/vnc", self._vnc),
             WebSocketRoute(f"{one}/desktop/rdp", self._rdp),
@@ -148,7 +151,19 @@ class FakeWays:
         return JSONResponse({"methods": methods})
 
     async def _guacamole_connections(self, _request: Request) -> Response:
-        return JSONResponse({"connections": self.running})
+        return JSONResponse({"connections": self.running, "application": self.application})
+
+    async def _guacamole_application(self, _request: Request) -> Response:
+        if "guacamole" in self.broken:
+            return problem(503, "part-missing", self.broken["guacamole"][1], "Ask its admin.")
+        return JSONResponse(
+            {
+                "url": "https://guacamole.example/#/client/MTc",
+                "name": "Earthshine s1 for mia",
+                "viewOnly": not self._may_steer,
+                "expiresAt": iso(time.time() + self.login_seconds),
+            }
+        )
 
     async def _rdp_connection(self, request: Request) -> Response:
         if "rdp" in self.broken:

@@ -384,3 +384,23 @@ def test_a_login_that_cannot_be_made(
     dialog.get_by_role("tab", name="Moonlight").click()
     expect(dialog).to_contain_text("earthshine moonlight accept 1234")
     desktop.page.screenshot(path=shots / "own-client-moonlight.png")
+
+
+def test_the_operators_guacamole(desktop: WaysPage, plane: FakeControlPlane, shots: Path) -> None:
+    dialog = desktop.own_client()
+    expect(dialog.get_by_role("tab")).to_have_text(["RDP", "Moonlight"])
+    dialog.get_by_role("button", name="Close").click()
+
+    plane.ways.application = True
+    plane.ways.broken["guacamole"] = (503, "Guacamole has no user with the name mia.")
+    dialog = desktop.own_client()
+    dialog.get_by_role("tab", name="Guacamole").click()
+    dialog.get_by_role("button", name="Get a connection").click()
+    expect(dialog).to_contain_text("Guacamole has no user with the name mia. Ask its admin.")
+    plane.ways.broken.clear()
+    dialog.get_by_role("button", name="Get a connection").click()
+    there = dialog.get_by_role("link", name="Open Guacamole")
+    expect(there).to_have_attribute("href", "https://guacamole.example/#/client/MTc")
+    expect(there).to_have_attribute("rel", "noopener noreferrer")
+    expect(dialog).to_contain_text("Earthshine s1 for mia")
+    desktop.page.screenshot(path=shots / "own-client-guacamole.png")

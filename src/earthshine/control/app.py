@@ -213,6 +213,7 @@ class ControlPlane:
             self.vnc,
             self.directory,
             targets,
+            has_application=guacamole is not None,
         )
         self.guacamole_application = GuacamoleApplication(
             self.access,

@@ -1,7 +1,7 @@
 /** Ways into desktops, of the JSON API. */
 
 import { client, outcome } from "./call";
-import type { GuacamoleConnection, RdpConnection } from "./types";
+import type { ApplicationConnection, GuacamoleConnections, RdpConnection } from "./types";
 
 /** Where a login leads: a session's desktop, or a whole machine. */
 export interface RdpTarget {
@@ -15,8 +15,12 @@ export function rdpConnection({ kind, id }: RdpTarget): Promise<RdpConnection> {
   return outcome(client.GET("/api/v1/external-agents/runners/{runner_id}/rdp-connection", { params: { path: { runner_id: id } } }));
 }
 
-/** What one may join. */
-export async function guacamoleConnections(sessionId: string): Promise<readonly GuacamoleConnection[]> {
-  const path = { session_id: sessionId };
-  return (await outcome(client.GET("/api/v1/sessions/{session_id}/guac/connections", { params: { path } }))).connections;
+/** What one may join, and whether there is a Guacamole web application as well. */
+export function guacamoleConnections(sessionId: string): Promise<GuacamoleConnections> {
+  return outcome(client.GET("/api/v1/sessions/{session_id}/guac/connections", { params: { path: { session_id: sessionId } } }));
+}
+
+/** A connection there, for this person to open once. */
+export function openInGuacamole(sessionId: string): Promise<ApplicationConnection> {
+  return outcome(client.POST("/api/v1/sessions/{session_id}/guac/application", { params: { path: { session_id: sessionId } } }));
 }

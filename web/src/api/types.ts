@@ -11,6 +11,8 @@ export type ConnectionMethod = Schemas["ConnectionMethod"];
 export type RdpConnection = Schemas["RdpConnection"];
 /** Of guacd, which somebody has opened and others can join. */
 export type GuacamoleConnection = Schemas["GuacamoleConnection"];
+export type GuacamoleConnections = Schemas["GuacamoleConnections"];
+export type ApplicationConnection = Schemas["ApplicationConnection"];
 export type Agent = Schemas["AgentView"];
 export type FolderList = Schemas["FolderList"];
 export type Me = Schemas["Me"];

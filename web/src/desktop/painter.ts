@@ -1,12 +1,13 @@
 /**
  * Brings pictures to the canvas in the order in which they came, and says which are there.
  *
- * Once per displayed frame the newest decoded picture is drawn; those that it overtook are never
- * drawn, but what they changed counts as changed. Exact pixels follow their picture.
+ * At most once per displayed frame the newest decoded picture is drawn; those that it overtook are
+ * never drawn, but what they changed counts as changed. Exact pixels follow their picture.
  */
 
 import type { DesktopCanvas } from "./canvas";
 import type { Box, Exact, Still, Video } from "./messages";
+import { Pace } from "./pace";
 import { Patches } from "./patches";
 
 /** Rectangles of pictures that were not drawn themselves; beyond, the next one is drawn whole. */
@@ -49,7 +50,7 @@ export class Painter {
   private readonly arrived = new Map<number, Arrived>();
   private waiting: Waiting[] = [];
   private readonly patches = new Patches<ImageBitmap>((picture) => picture.close());
-  private scheduled = false;
+  private readonly pace = new Pace(() => this.paint());
   private closed = false;
   /** Damage of pictures that were never drawn, for the next one that is. */
   private missed: Box[] | "all" = [];
@@ -94,7 +95,7 @@ export class Painter {
     } catch {
       patch.failed = true;
     }
-    this.schedule();
+    this.pace.want();
   }
 
   async still(still: Still): Promise<void> {
@@ -117,6 +118,7 @@ export class Painter {
 
   close(): void {
     this.closed = true;
+    this.pace.close();
     this.restart();
   }
 
@@ -130,19 +132,7 @@ export class Painter {
     }
     this.arrived.delete(index);
     this.waiting.push({ ...arrived, index, picture, width, height });
-    this.schedule();
-  }
-
-  private schedule(): void {
-    if (this.scheduled || this.closed) return;
-    this.scheduled = true;
-    const paint = (): void => {
-      this.scheduled = false;
-      this.paint();
-    };
-    // A page that nobody sees gets no animation frames, but its pictures must not pile up.
-    if (document.hidden) setTimeout(paint);
-    else requestAnimationFrame(paint);
+    this.pace.want();
   }
 
   private miss(damage: readonly Box[] | null): void {

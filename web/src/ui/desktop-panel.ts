@@ -33,6 +33,9 @@ export class DesktopPanel extends LitElement {
   @state() private knows = true;
   /** Others' connections through guacd, as of when the list was last looked at. */
   @state() private running: readonly GuacamoleConnection[] = [];
+  private looked = Promise.resolve();
+  /** Whether the operator runs Guacamole's web application. */
+  @state() private application = false;
   /** The one that is joined. */
   @state() private with: GuacamoleConnection | null = null;
   /** Of the view that is shown: it keeps the one it began with. */
@@ -94,11 +97,17 @@ export class DesktopPanel extends LitElement {
   }
 
   /** Who else comes by guacd? */
-  private async look(): Promise<void> {
+  private look(): void {
+    this.looked = this.askWho();
+  }
+
+  private async askWho(): Promise<void> {
     const { method, sessionId } = this;
     try {
       const all = await guacamoleConnections(sessionId);
-      if (sessionId === this.sessionId) this.running = all.filter((one) => one.id === this.with?.id || one.name !== store.me?.name);
+      if (sessionId !== this.sessionId) return;
+      this.application = all.application;
+      this.running = all.connections.filter((one) => one.id === this.with?.id || one.name !== store.me?.name);
     } catch {
       if (method === this.method) this.running = [];
     }
@@ -191,14 +200,15 @@ export class DesktopPanel extends LitElement {
     };
   }
 
-  private openOwnClient(tab: Tab): void {
+  private async openOwnClient(tab: Tab): Promise<void> {
+    await this.looked;
     const why = (name: MethodName): string => {
       const method = this.choosing.methods.find((known) => known.name === name);
       return !method || method.available ? "" : (method.detail ?? "Not available.");
     };
     this.renderRoot
       .querySelector("es-own-client-dialog")
-      ?.show({ kind: "session", id: this.sessionId }, this.sessionTitle || "desktop", { rdp: why("rdp"), moonlight: why("moonlight") }, tab);
+      ?.show({ kind: "session", id: this.sessionId }, this.sessionTitle || "desktop", { rdp: why("rdp"), moonlight: why("moonlight"), ...(this.application ? { guacamole: why("vnc") } : {}) }, tab);
   }
 
   override render() {
@@ -207,7 +217,7 @@ export class DesktopPanel extends LitElement {
         data-way=${current}
         data-round=${this.round}
         @failed=${(event: CustomEvent<string>) => void this.fail(current, event.detail)}
-        @look=${() => void this.look()}
+        @look=${() => this.look()}
         @worked=${() => this.worked(current)}
         @own-client=${(event: CustomEvent<Tab>) => this.openOwnClient(event.detail)}
       >

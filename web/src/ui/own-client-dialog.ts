@@ -1,14 +1,15 @@
-/** A desktop in a client of one's own: a login for RDP that works once, and how Moonlight gets in. */
+/** A desktop in a client of one's own: a login for RDP that works once, how Moonlight gets in, and the operator's Guacamole. */
 
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, query, state } from "lit/decorators.js";
 
-import { type RdpTarget, rdpConnection } from "../api/desktops";
+import { type RdpTarget, openInGuacamole, rdpConnection } from "../api/desktops";
 import { type Problem, asProblem } from "../api/problem";
-import type { RdpConnection } from "../api/types";
+import type { ApplicationConnection, RdpConnection } from "../api/types";
 import { Ticks } from "../store/controller";
 import { copy } from "./copy";
 import "./copy-line";
+import { desktopIcon } from "./desktop-icons";
 import { icon } from "./icons";
 import { marked } from "./marked";
 import { isOutOfReach, placeOf, programs, tunnelCommand } from "./own-client-commands";
@@ -21,6 +22,8 @@ import { base, buttons, dialogs, fields } from "./styles/shared";
 export interface OwnClients {
   readonly rdp: string;
   readonly moonlight: string;
+  /** Missing where there is no Guacamole web application. */
+  readonly guacamole?: string;
 }
 
 export type Tab = keyof OwnClients;
@@ -31,6 +34,7 @@ export class OwnClientDialog extends LitElement {
   @state() private target: RdpTarget | null = null;
   @state() private obstacles: OwnClients = { rdp: "", moonlight: "" };
   @state() private login: RdpConnection | null = null;
+  @state() private application: ApplicationConnection | null = null;
   @state() private program: string = programs[0].name;
   @state() private busy = false;
   @state() private problem: Problem | null = null;
@@ -153,29 +157,41 @@ export class OwnClientDialog extends LitElement {
 
   /** The password is gone when the dialog is. */
   private forget(): void {
-    this.login = null;
+    this.login = this.application = null;
     this.problem = null;
   }
 
   private async ask(): Promise<void> {
-    if (!this.target) return;
+    const { tab, target } = this;
+    if (!target) return;
     this.busy = true;
-    this.problem = null;
+    this.forget();
     try {
-      const login = await rdpConnection(this.target);
-      if (this.dialog.open) this.login = login;
+      if (tab === "guacamole") {
+        const application = await openInGuacamole(target.id);
+        if (this.dialog.open) this.application = application;
+      } else {
+        const login = await rdpConnection(target);
+        if (this.dialog.open) this.login = login;
+      }
     } catch (error) {
-      this.login = null;
       this.problem = asProblem(error);
     } finally {
       this.busy = false;
     }
   }
 
+  private choose(tab: Tab): void {
+    this.tab = tab;
+    this.problem = null;
+  }
+
   private renderTabs() {
     const tab = (name: Tab, label: string) =>
-      html`<button role="tab" aria-selected=${this.tab === name} @click=${() => (this.tab = name)}>${label}</button>`;
-    return html`<div class="tabs" role="tablist" aria-label="Client">${tab("rdp", "RDP")}${tab("moonlight", "Moonlight")}</div>`;
+      html`<button role="tab" aria-selected=${this.tab === name} @click=${() => this.choose(name)}>${label}</button>`;
+    return html`<div class="tabs" role="tablist" aria-label="Client">
+      ${tab("rdp", "RDP")}${tab("moonlight", "Moonlight")}${this.obstacles.guacamole === undefined ? nothing : tab("guacamole", "Guacamole")}
+    </div>`;
   }
 
   private renderField(label: string, value: string) {
@@ -255,13 +271,36 @@ export class OwnClientDialog extends LitElement {
       <p>The ports and other settings are in the guide “Use a Moonlight client”.</p>`;
   }
 
+  private renderGuacamole() {
+    const { application, obstacles, problem } = this;
+    if (obstacles.guacamole) return html`<div class="why">${marked(obstacles.guacamole)}</div>`;
+    const expired = application !== null && Date.parse(application.expiresAt) <= Date.now();
+    if (application && !expired) {
+      return html`<p>
+          It is there as “${application.name}”${application.viewOnly ? ", to watch, not to steer" : ""}. Open it within five minutes, signed in there with the name that you have here.
+        </p>
+        <div class="actions">
+          <a class="button primary" href=${application.url} target="_blank" rel="noopener noreferrer">${desktopIcon("outside")}Open Guacamole</a>
+        </div>`;
+    }
+    return html`<p>The Guacamole that runs beside this server can show this desktop. It gets a connection for you, for one visit.</p>
+      ${expired ? html`<div class="why">That has expired.</div>` : nothing}
+      ${problem ? html`<es-problem .problem=${problem}></es-problem>` : nothing}
+      <div class="actions">${this.renderAsk(expired ? "Get another" : "Get a connection")}</div>`;
+  }
+
+  private renderTab() {
+    if (this.tab === "guacamole") return this.renderGuacamole();
+    return this.tab === "rdp" ? this.renderRdp() : this.renderMoonlight();
+  }
+
   override render() {
     return html`<dialog aria-labelledby="title" @close=${() => this.forget()}>
       <header>
         <h2 id="title">Open in your own client</h2>
         <button class="square" aria-label="Close" @click=${() => this.dialog.close()}>${icon("close")}</button>
       </header>
-      <div class="body">${this.renderTabs()}${this.tab === "rdp" ? this.renderRdp() : this.renderMoonlight()}</div>
+      <div class="body">${this.renderTabs()}${this.renderTab()}</div>
     </dialog>`;
   }
 }

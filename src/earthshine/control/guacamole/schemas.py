@@ -20,6 +20,8 @@ class GuacamoleConnections(View):
     """All of a session, oldest first."""
 
     connections: list[GuacamoleConnection]
+    application: bool
+    """Whether the operator's Guacamole web application can show the desktop, too."""
 
 
 class ApplicationConnection(View):

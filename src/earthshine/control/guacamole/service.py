@@ -38,7 +38,10 @@ class GuacamoleService:
         vnc: VncService,
         runners: RunnerDirectory,
         targets: Targets,
+        *,
+        has_application: bool = False,
     ) -> None:
+        """`has_application`: there is a Guacamole web application, which people may open too."""
         self.access = access
         self.guacd = guacd
         self._entries = entries
@@ -46,6 +49,7 @@ class GuacamoleService:
         self._vnc = vnc
         self._runners = runners
         self._targets = targets
+        self._has_application = has_application
         self._running = RunningConnections()
 
     @permits(Permission.SESSION_VIEW)
@@ -57,7 +61,8 @@ class GuacamoleService:
                     id=one.id, protocol=one.protocol, name=one.actor.name, since=one.since
                 )
                 for one in self._running.of(session_id)
-            ]
+            ],
+            application=self._has_application,
         )
 
     @permits(Permission.SESSION_VIEW)

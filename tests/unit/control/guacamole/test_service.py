@@ -175,6 +175,11 @@ async def test_a_role_changes_while_watching(here, session, box, guacd):
     assert reason.startswith("771 ")
 
 
+async def test_it_is_said_whether_there_is_a_web_application(here, session):
+    path = f"{S}/{session}/guac/connections"
+    assert (await here.member.http.get(path)).json() == {"connections": [], "application": False}
+
+
 async def test_a_running_connection_is_listed_and_joined(here, session, box, guacd):
     path = f"{S}/{session}/guac/connections"
     async with tunnel(here, here.member, session) as page:
