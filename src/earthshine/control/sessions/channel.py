@@ -8,6 +8,7 @@ database, and memory stays bounded by `RING` plus what waits to be stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class Channel:
         """The session is being deleted: nothing more is stored."""
         self._ring: deque[Entry] = deque()
         self._size = 0
+        self._progress = asyncio.Event()
 
     @property
     def last_seq(self) -> int:
@@ -89,7 +91,17 @@ class Channel:
     def store(self, seq: int) -> None:
         """Entries up to `seq` are in the database now."""
         self.stored = max(self.stored, seq)
+        self._progress.set()
         self._trim()
+
+    async def settled(self, seconds: float) -> None:
+        """Until what has come by now is in the database, but no longer than `seconds`."""
+        wanted = self.last_seq
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.stored < wanted:
+                    self._progress.clear()
+                    await self._progress.wait()
 
     def _trim(self) -> None:
         while self._size > RING and self._ring and self._ring[0].seq <= self.stored:

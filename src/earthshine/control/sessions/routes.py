@@ -37,6 +37,8 @@ from earthshine.protocols.feed import SUBPROTOCOL
 
 router = APIRouter(tags=["sessions"])
 MAX_PAGE_BYTES = 4 * 1024 * 1024
+STORED_SECONDS = 2.0
+"""How long a reader of the log waits for what has just come to be stored."""
 
 
 def _sessions(request: Request) -> SessionService:
@@ -144,9 +146,13 @@ async def list_events(
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> EventPage:
-    """Entries of the log behind a cursor: at most `limit`, and at most about 4 MiB of data."""
+    """Entries of the log behind a cursor: at most `limit`, and at most about 4 MiB of data.
+
+    What came before the request is among them, also when it was not stored yet.
+    """
     service = _sessions(request)
     channel = await service.watch(actor, session_id)
+    await channel.settled(STORED_SECONDS)
     events = await service.log.page(session_id, after, MAX_PAGE_BYTES)
     return EventPage(events=[_view(event) for event in events[:limit]], last_seq=channel.last_seq)
 

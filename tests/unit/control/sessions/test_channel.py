@@ -45,6 +45,22 @@ def test_what_is_not_stored_stays_in_the_ring(monkeypatch):
     assert 1 <= len(channel._ring) <= 5
 
 
+async def test_it_has_settled_when_what_came_is_stored():
+    channel = filled(10)
+    settled = asyncio.create_task(channel.settled(10))
+    for seq in (5, 9):
+        channel.store(seq)
+        await asyncio.sleep(0)
+        assert not settled.done()
+    channel.store(10)
+    await settled
+    await channel.settled(10)
+
+
+async def test_nobody_waits_for_a_broken_database_for_ever():
+    await filled(3).settled(0.01)
+
+
 def test_a_gap_is_found_from_before_it():
     channel = Channel(record("s", "p"))
     channel.receiver.seq = 9
