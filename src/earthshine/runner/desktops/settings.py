@@ -32,7 +32,7 @@ class DesktopSettings(BaseModel):
     """Started in this order: `terminal`, `browser`, or a command line."""
     encoder: Literal["auto", "pixelflux", "pyav"] = "auto"
     preset: Preset = "text"
-    frames_per_second: int = Field(default=30, ge=1, le=120)
+    frames_per_second: int = Field(default=60, ge=1, le=120)
     audio: Literal["auto", "off"] = "auto"
     rfb_port: bool = False
     """Serve RFB on a loopback port as well as on a UNIX socket, for peers that know only ports."""

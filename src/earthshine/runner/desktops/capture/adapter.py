@@ -42,7 +42,7 @@ class Tuning:
     """What can be asked of an encoder. `bitrate_kbps` caps it; 0 leaves it to the quality."""
 
     preset: Preset = "text"
-    frames_per_second: int = 30
+    frames_per_second: int = 60
     bitrate_kbps: int = 0
     pointer_drawn: bool = False
     refine: bool = True
