@@ -2,13 +2,14 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 import { licences } from "./licences.ts";
+import { preloadStart } from "./preload-start.ts";
 import { wasmFile } from "./wasm-file.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 
 export default defineConfig({
   base: "/",
-  plugins: [licences(root), wasmFile(root)],
+  plugins: [licences(root), preloadStart(), wasmFile(root)],
   build: {
     outDir: "../src/earthshine/control/ui/dist",
     emptyOutDir: true,

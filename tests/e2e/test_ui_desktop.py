@@ -203,6 +203,30 @@ def test_twenty_refreshes(desktop: DesktopPage, fake: FakeDesktop) -> None:
     assert len(fake.consumers) == 1
 
 
+def test_a_refresh_shows_a_picture_before_the_page(desktop: DesktopPage) -> None:
+    desktop.page.add_init_script("""
+      new MutationObserver((changes) => {
+        for (const { addedNodes, removedNodes } of changes) {
+          for (const node of addedNodes) {
+            if (node.localName !== "canvas") continue;
+            const { x, y, width, height } = node.getBoundingClientRect();
+            window.early = { spot: [x, y, width, height], gone: false };
+          }
+          for (const node of removedNodes) {
+            if (node.localName === "canvas") window.early.gone = true;
+          }
+        }
+      }).observe(document, { childList: true, subtree: true });
+    """)
+    desktop.page.reload(wait_until="commit")
+    desktop.page.wait_for_function("() => window.early?.gone")
+    early = desktop.page.evaluate("() => window.early")
+    box = desktop.canvas.bounding_box()
+    assert box is not None
+    assert early["spot"] == pytest.approx([box["x"], box["y"], box["width"], box["height"]], abs=1)
+    desktop.wait_current()
+
+
 def test_a_decoder_that_fails_goes_on_with_a_key_frame(
     desktop: DesktopPage, world: DesktopWorld, fake: FakeDesktop, wait_until
 ) -> None:

@@ -30,7 +30,7 @@ from earthshine.runner.desktops import capabilities
 from tests.e2e import barcode
 from tests.e2e.barcode import PERIOD
 from tests.e2e.conftest import CHROMIUM, WIDE
-from tests.e2e.desktop_page import CANVAS, DesktopPage
+from tests.e2e.desktop_page import SEEN, DesktopPage
 from tests.e2e.pages import EarthshinePages
 from tests.faults.network import BreakableNetwork
 from tests.world import DESKTOP_HOLDER, World, free_port, wait_for
@@ -61,7 +61,7 @@ WATCH = f"""
   (() => {{
     const read = {barcode.READ};
     window.looks = [];
-    window.shown = () => read({CANVAS});
+    window.shown = () => read({SEEN});
     const look = () => {{
       const seen = window.shown();
       const old = seen === null ? null : (Date.now() % {PERIOD} - seen + {PERIOD}) % {PERIOD};

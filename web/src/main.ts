@@ -7,11 +7,5 @@ import "./ui/styles/base.css";
 
 import { goAhead } from "./ahead";
 import { router } from "./router";
-import { preferences } from "./store/preferences";
-import "./ui/app";
-import { followVisualViewport } from "./ui/visual-viewport";
 
-goAhead(router.route);
-preferences.apply();
-router.listen();
-followVisualViewport();
+void goAhead(router.route).then(() => import("./start"));

@@ -61,6 +61,8 @@ from earthshine.runner.sessions.keeper import SessionKeeper
 PATH: Final = "/api/clients/stream"
 OPEN_TIMEOUT: Final = 15.0
 """Seconds for TCP, TLS and the WebSocket handshake together."""
+STEADY_SECONDS: Final = 20.0
+"""A connection that lasts so long proves that the next may be tried soon."""
 NOT_SENT_LOW_WATER: Final = 128 * 1024
 """Bytes in the kernel's send queue above which we wait: key strokes must not queue behind output
 that a slow line has yet to take."""
@@ -111,6 +113,8 @@ class DialHome:
         self._link: Link | None = None
         self._pumps: asyncio.TaskGroup | None = None
         self._tasks: asyncio.TaskGroup | None = None
+        self._greeted: float | None = None
+        """When the control plane answered on this connection."""
         self.on_state: Callable[[str], None] = lambda _: None
         self.on_greeted: Callable[[], None] = lambda: None
         """The control plane has answered: what it should know anew can be said."""
@@ -142,6 +146,7 @@ class DialHome:
                 reason = "the control plane closed the connection"
             if ended is not None:
                 raise ended
+            self._begin_anew_after_long(backoff)
             wait = backoff.next()
             log.warning(
                 "not connected to the control plane: %s; trying again",
@@ -150,6 +155,12 @@ class DialHome:
             )
             self.on_state(f"not connected: {reason}; next attempt in {wait:.0f} s")
             await asyncio.sleep(wait)
+
+    def _begin_anew_after_long(self, backoff: Backoff) -> None:
+        """A connection that lasted was a good one, also when there was nothing to deliver."""
+        greeted, self._greeted = self._greeted, None
+        if greeted is not None and time.monotonic() - greeted >= STEADY_SECONDS:
+            backoff.delivered()
 
     async def send(self, frame: Frame) -> None:
         """Send a frame. Raises OSError when there is no connection."""
@@ -248,6 +259,7 @@ class DialHome:
             case Ping():
                 await self.send(Pong(seq=frame.seq))
             case Hello(payload=ControlHello() as hello):
+                self._greeted = time.monotonic()
                 self.on_state("connected")
                 self.on_greeted()
                 log.info("connected to the control plane")

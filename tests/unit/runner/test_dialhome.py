@@ -170,8 +170,14 @@ async def world(tmp_path, no_blocking, monkeypatch):
 
 
 class QuickBackoff(Backoff):
+    began_anew = 0
+
     def __init__(self, random):
         super().__init__(random, first=0.05, longest=0.1)
+
+    def delivered(self):
+        type(self).began_anew += 1
+        super().delivered()
 
 
 async def test_the_runner_introduces_itself(world):
@@ -370,6 +376,19 @@ def commands_condition():
     from earthshine.runner.holder.messages import Condition
 
     return Condition(code="disk-full", detail="no space")
+
+
+@pytest.mark.parametrize(("steady", "anew"), [(0.0, 1), (60.0, 0)])
+async def test_after_a_long_connection_the_next_comes_soon(world, monkeypatch, steady, anew):
+    monkeypatch.setattr(dialhome, "STEADY_SECONDS", steady)
+    monkeypatch.setattr(QuickBackoff, "began_anew", 0)
+    arrival = await world.control.next()
+    await arrival.greet()
+    await arrival.say(Ping(seq=1))
+    await arrival.hear(Pong)
+    await arrival.connection.close()
+    await world.control.next()
+    assert QuickBackoff.began_anew == anew
 
 
 async def test_sending_without_a_connection_is_an_error(world):

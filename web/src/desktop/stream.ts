@@ -3,7 +3,7 @@
 import { Backoff, watchedPolicy } from "../feed/backoff";
 import { Link, type LinkOptions, type Status } from "../feed/link";
 import { desktopVerdictOn } from "./endings";
-import { rememberShown, take } from "./early";
+import { rememberShown, reveal, take } from "./early";
 import { SUBPROTOCOL, desktopPath } from "./endpoint";
 import { type FromDesktop, ViewerFormatError, decode, encode } from "./messages";
 
@@ -74,6 +74,7 @@ export class DesktopStream {
   }
 
   stop(): void {
+    reveal();
     this.link.stop();
   }
 
@@ -83,6 +84,7 @@ export class DesktopStream {
 
   /** Something of the desktop is on the screen: the connection is worth its attempts. */
   shown(): void {
+    reveal();
     rememberShown(this.sessionId);
     this.link.caughtUp();
     this.link.contentDelivered();

@@ -7,6 +7,8 @@ import { DesktopCanvas } from "./canvas";
 import { type Offer, SharedClipboard } from "./clipboard";
 import { type Control, controlNews, controlOf, nobody } from "./control";
 import { type OtherPointer, cursorOf } from "./cursor";
+import { rememberShown } from "./early";
+import { spotAt } from "./early-picture";
 import { NativeInput } from "./input";
 import { type DesktopIs, type DesktopProblem, type FromDesktop, type Preset, type Wish, encode } from "./messages";
 import { Painter } from "./painter";
@@ -62,7 +64,7 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
   private readonly off = new AbortController();
 
   constructor(
-    sessionId: string,
+    private readonly sessionId: string,
     element: HTMLCanvasElement,
     private readonly hooks: ViewerHooks,
   ) {
@@ -104,6 +106,7 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
     const { signal } = this.off;
     document.addEventListener("visibilitychange", () => this.seenOrNot(), { signal });
     addEventListener("online", () => this.stream.nudge(), { signal });
+    addEventListener("pagehide", () => this.remember(), { signal });
     // Of a page that comes back out of the browser's cache the socket is gone.
     addEventListener("pageshow", (event) => event.persisted && this.stream.nudge(), { signal });
   }
@@ -229,6 +232,13 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
     this.status = status;
     if (status.state !== "live") this.current = false;
     this.changed();
+  }
+
+  /** A page that is loaded again shows the first pictures where they were. */
+  private remember(): void {
+    const { element } = this.canvas;
+    const room = element.closest<HTMLElement>(".room");
+    if (this.current && room) rememberShown(this.sessionId, spotAt(element, room));
   }
 
   private seenOrNot(): void {
