@@ -20,6 +20,14 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: false,
     chunkSizeWarningLimit: 900,
+    rolldownOptions: {
+      output: {
+        // What runs before the page itself comes in one piece.
+        codeSplitting: {
+          groups: [{ name: "first", test: /src\/(main|ahead|address-codes|router|store\/preferences|desktop\/(early|early-picture|endpoint|messages|annexb|video))\.ts$|vite\/preload-helper/ }],
+        },
+      },
+    },
   },
   server: {
     proxy: {

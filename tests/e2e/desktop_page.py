@@ -11,7 +11,7 @@ from tests.e2e.pages import EarthshinePages
 
 VIEW = "document.querySelector('es-desktop-panel')?.shadowRoot?.querySelector('es-desktop-view')"
 CANVAS = f"{VIEW}?.shadowRoot?.querySelector('canvas')"
-SEEN = f"(document.querySelector('body > canvas') ?? {CANVAS})"
+SEEN = f"(document.querySelector('canvas[data-early]') ?? {CANVAS})"
 """What a person sees: a page that is being loaded draws over itself at first."""
 
 SAMPLE = f"""

@@ -208,16 +208,17 @@ def test_a_refresh_shows_a_picture_before_the_page(desktop: DesktopPage) -> None
       new MutationObserver((changes) => {
         for (const { addedNodes, removedNodes } of changes) {
           for (const node of addedNodes) {
-            if (node.localName !== "canvas") continue;
+            if (node.dataset?.early === undefined) continue;
             const { x, y, width, height } = node.getBoundingClientRect();
             window.early = { spot: [x, y, width, height], gone: false };
           }
           for (const node of removedNodes) {
-            if (node.localName === "canvas") window.early.gone = true;
+            if (node.dataset?.early !== undefined) window.early.gone = true;
           }
         }
       }).observe(document, { childList: true, subtree: true });
     """)
+    desktop.wait_current()
     desktop.page.reload(wait_until="commit")
     desktop.page.wait_for_function("() => window.early?.gone")
     early = desktop.page.evaluate("() => window.early")

@@ -53,6 +53,7 @@ export class EarlyPicture {
       zIndex: "1",
     });
     this.canvas.setAttribute("aria-hidden", "true");
+    this.canvas.dataset["early"] = "";
   }
 
   /** A message of the viewer protocol. What is no picture, or cannot be read, is left to the page. */
