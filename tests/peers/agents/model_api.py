@@ -62,6 +62,7 @@ class ModelApi:
 
     def __init__(self, script: Mapping[str, Sequence[Step]]) -> None:
         self.script = script
+        self._known = {_bare(prompt): prompt for prompt in script}
         self.requests: list[Asked] = []
         self.unknown: list[str] = []
         """Requests for anything else, as `METHOD path`."""
@@ -106,8 +107,8 @@ class ModelApi:
         for kind, text in said:
             if kind == "result":
                 results.append(text)
-            elif (words := _PASTED.sub(r"\1", text).strip()) in self.script:
-                prompt, results = words, []
+            elif (known := self._known.get(_bare(text))) is not None:
+                prompt, results = known, []
         steps = self.script.get(prompt, ())
         # A request without tools is the agent's own business: a title, a summary.
         known = len(results) < len(steps) and bool(body.get("tools"))
@@ -131,9 +132,15 @@ class ModelApi:
         return StreamingResponse(body(), media_type="text/event-stream")
 
 
-_PASTED = re.compile(r"<pasted_content[^>]*>\n(.*)\n</pasted_content[^>]*>", re.DOTALL)
-"""How Claude Code tells its model that a text of several lines came as a paste."""
+_PASTED = re.compile(r"</?pasted_content[^>]*>")
+"""How Claude Code tells its model that a text of several lines came as a paste: in one piece or, on a
+busy machine, in several."""
 _ENDS = frozenset({"content_block_stop", "response.output_text.done"})
+
+
+def _bare(text: str) -> str:
+    """Without what agents put around and between the lines of a prompt."""
+    return "".join(_PASTED.sub("", text).split())
 
 
 def _texts(content: str | list[Wire]) -> Iterator[str]:
