@@ -133,8 +133,8 @@ class ModelApi:
 
 
 _PASTED = re.compile(r"</?pasted_content[^>]*>")
-"""How Claude Code tells its model that a text of several lines came as a paste; on a busy machine as
-several."""
+"""How Claude Code tells its model that a text of several lines came as a paste, or as several on a
+busy machine."""
 _ENDS = frozenset({"content_block_stop", "response.output_text.done"})
 
 
