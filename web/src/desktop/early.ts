@@ -102,30 +102,36 @@ interface Shown {
   readonly spot: Spot | null;
 }
 
-function read(): Shown | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(SHOWN_KEY) ?? "null") as Shown | null;
-  } catch {
-    return null;
+/** What this tab showed; else what any did, for it may be opened again in another. */
+function lastOf(session: string): Shown | null {
+  for (const store of ["sessionStorage", "localStorage"] as const) {
+    try {
+      const shown = JSON.parse(window[store].getItem(SHOWN_KEY) ?? "null") as Shown | null;
+      if (shown?.session === session) return shown;
+    } catch {
+      // Storage is blocked, or holds what another version wrote.
+    }
   }
+  return null;
 }
 
 /** This tab shows the desktop of that session, there: after a refresh it will again. */
 export function rememberShown(session: string, spot: Spot | null = null): void {
-  try {
-    sessionStorage.setItem(SHOWN_KEY, JSON.stringify({ session, spot } satisfies Shown));
-  } catch {
-    // Storage is blocked: a refresh takes a moment longer.
+  for (const store of ["sessionStorage", "localStorage"] as const) {
+    try {
+      window[store].setItem(SHOWN_KEY, JSON.stringify({ session, spot } satisfies Shown));
+    } catch {
+      // Storage is blocked: a refresh takes a moment longer.
+    }
   }
 }
 
 export function wasShown(session: string): boolean {
-  return read()?.session === session;
+  return lastOf(session) !== null;
 }
 
 /** Where it was; `null` where that is not known, or was in another window. */
 export function spotOf(session: string): Spot | null {
-  const shown = read();
-  const spot = shown?.session === session ? shown.spot : null;
+  const spot = lastOf(session)?.spot ?? null;
   return spot?.window.width === innerWidth && spot.window.height === innerHeight ? spot : null;
 }

@@ -19,6 +19,8 @@ import { VideoPlayer, canDecode } from "./video";
 
 /** A page that has been out of sight this long gets no video until somebody looks again. */
 export const HIDDEN_MS = 3_000;
+/** When the page has come to rest around a picture, its place is worth remembering. */
+const AT_REST_MS = 500;
 /** While somebody reads the statistics, the line is measured this often. */
 const MEASURE_EVERY_MS = 1_000;
 const NO_ENCODER = "This desktop has no video encoder.";
@@ -59,6 +61,7 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
   private readonly video: VideoPlayer;
   readonly audio = new AudioPlayer();
   private hidden = false;
+  private restTimer: ReturnType<typeof setTimeout> | undefined;
   private hideTimer: ReturnType<typeof setTimeout> | undefined;
   private measuring: ReturnType<typeof setInterval> | undefined;
   private readonly off = new AbortController();
@@ -86,6 +89,8 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
         this.current = true;
         this.everDrawn = true;
         this.stream.shown();
+        clearTimeout(this.restTimer);
+        this.restTimer = setTimeout(() => this.remember(), AT_REST_MS);
         this.changed();
       },
       sized: () => this.changed(),
@@ -117,6 +122,7 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
 
   close(): void {
     this.off.abort();
+    clearTimeout(this.restTimer);
     clearTimeout(this.hideTimer);
     clearInterval(this.measuring);
     this.stream.stop();
@@ -234,7 +240,7 @@ export class DesktopViewer extends EventTarget implements DesktopClient {
     this.changed();
   }
 
-  /** A page that is loaded again shows the first pictures where they were. */
+  /** A page that is loaded again, or in another tab, shows the first pictures where they were. */
   private remember(): void {
     const { element } = this.canvas;
     const room = element.closest<HTMLElement>(".room");

@@ -20,7 +20,10 @@ afterEach(() => {
 });
 
 describe("what a tab showed", () => {
-  afterEach(() => sessionStorage.clear());
+  afterEach(() => {
+    sessionStorage.clear();
+    localStorage.clear();
+  });
 
   it("is known after a refresh, with its place in a window of the same size", () => {
     const spot = { x: 1, y: 2, width: 3, height: 4, crisp: true, window: { width: innerWidth, height: innerHeight } };
@@ -31,7 +34,18 @@ describe("what a tab showed", () => {
     expect([spotOf("s1"), spotOf("s2")]).toEqual([spot, null]);
     rememberShown("s1", { ...spot, window: { width: 1, height: 1 } });
     expect(spotOf("s1")).toBeNull();
-    sessionStorage.setItem("earthshine.desktop", "s1");
+  });
+
+  it("is known in another tab", () => {
+    rememberShown("s1");
+    sessionStorage.clear();
+    expect(wasShown("s1")).toBe(true);
+    rememberShown("s2");
+    expect([wasShown("s1"), wasShown("s2")]).toEqual([false, true]);
+  });
+
+  it("is forgotten where storage holds something else", () => {
+    for (const store of [sessionStorage, localStorage]) store.setItem("earthshine.desktop", "s1");
     expect(wasShown("s1")).toBe(false);
   });
 });
