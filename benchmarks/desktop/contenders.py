@@ -135,7 +135,7 @@ def _selkies(*options: str) -> Callable[[Path], contextlib.AbstractContextManage
             serve = [
                 str(program), "--addr", "127.0.0.1", "--port", str(port), "--mode", "websockets",
                 "--enable-basic-auth", "false", "--enable-https", "false",
-                "--audio-enabled", "false", "--enable-resize", "false", "--framerate", "30",
+                "--audio-enabled", "false", "--enable-resize", "false",
                 *options,
             ]  # fmt: skip
             with _program(serve, folder, environment):

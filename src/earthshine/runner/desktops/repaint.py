@@ -14,7 +14,7 @@ from earthshine.runner.desktops.x11 import Rectangle
 
 TILE: Final = 64
 """Pixels of a tile's edge."""
-SETTLE_SECONDS: Final = 0.2
+SETTLE_SECONDS: Final = 0.18
 """How long a tile must stay as it is."""
 MAX_RECTANGLES: Final = 24
 """Rectangles that one look returns; the rest come with the next."""
