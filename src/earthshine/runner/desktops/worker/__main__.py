@@ -11,7 +11,7 @@ from pathlib import Path
 
 from earthshine.runner.desktops import x11
 from earthshine.runner.desktops.capture import CaptureError, Tuning
-from earthshine.runner.desktops.worker.process import Worker
+from earthshine.runner.desktops.worker.process import XWorker
 from earthshine.runner.desktops.x11 import DisplayError
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def main() -> int:
     options.add_argument("folder", type=Path)
     options.add_argument("--encoder", default="auto")
     options.add_argument("--preset", default="text")
-    options.add_argument("--frames-per-second", type=int, default=30)
+    options.add_argument("--frames-per-second", type=int, default=60)
     options.add_argument("--wayland", metavar="WIDTHxHEIGHT", help="be the display as well")
     options.add_argument("--ready", type=int, help="descriptor for the compositor's socket")
     chosen = options.parse_args()
@@ -32,7 +32,7 @@ def main() -> int:
     try:
         if chosen.wayland:
             return _be_the_display(chosen.folder, chosen.wayland, chosen.ready, tuning)
-        worker = Worker(chosen.folder, os.environ["DISPLAY"], chosen.encoder, tuning)
+        worker = XWorker(chosen.folder, os.environ["DISPLAY"], chosen.encoder, tuning)
         asyncio.run(worker.run())
     except (CaptureError, DisplayError) as error:
         log.warning("%s; %s", error, error.remedy)

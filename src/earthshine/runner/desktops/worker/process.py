@@ -38,7 +38,7 @@ CATCH_UP_SECONDS: Final = 0.1
 log = logging.getLogger(__name__)
 
 
-class Worker(DisplayWorker):
+class XWorker(DisplayWorker):
     """Serves the consumers of one display until it, or the holder, goes."""
 
     def __init__(self, folder: Path, display: str, encoder: str, tuning: Tuning) -> None:
