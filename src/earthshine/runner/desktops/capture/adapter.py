@@ -28,9 +28,9 @@ class Quality:
     """Encode each frame whether it changed or not: smooth motion, more CPU."""
 
 
-# Text that moves is hardly read, and what stands still is shown again with exact pixels: at 33 it can
-# be read, with colours that bleed, in two thirds of the bytes of 28; and the last picture of it is
-# small, so it comes soon.
+# Text that moves is hardly read, and what stands still is shown again with exact pixels. At 33 it
+# can be read, with colours that bleed, in two thirds of the bytes of 28; and the last picture of it
+# is small, so it comes soon.
 QUALITIES: Final[dict[Preset, Quality]] = {
     "text": Quality(33, 14),
     "balanced": Quality(25, 18),
