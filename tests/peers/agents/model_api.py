@@ -107,8 +107,8 @@ class ModelApi:
         for kind, text in said:
             if kind == "result":
                 results.append(text)
-            elif (known := self._known.get(_bare(text))) is not None:
-                prompt, results = known, []
+            elif (asked := self._known.get(_bare(text))) is not None:
+                prompt, results = asked, []
         steps = self.script.get(prompt, ())
         # A request without tools is the agent's own business: a title, a summary.
         known = len(results) < len(steps) and bool(body.get("tools"))
