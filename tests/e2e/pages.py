@@ -150,25 +150,27 @@ class SessionPage:
         """All text in the terminal's buffer, as `Terminal text` in the menu shows it."""
         return str(
             self.page.evaluate(
-                "document.querySelector('es-session-page').viewing?.terminal?.text() ?? ''"
+                "document.querySelector('es-session-page')?.viewing?.terminal?.text() ?? ''"
             )
         )
 
     def wait_text(self, text: str, seconds: float = 15) -> None:
         """Until the terminal's buffer holds a text."""
         self.page.wait_for_function(
-            "text => (document.querySelector('es-session-page').viewing?.terminal?.text() ?? '')"
+            "text => (document.querySelector('es-session-page')?.viewing?.terminal?.text() ?? '')"
             ".includes(text)",
             arg=text,
             timeout=seconds * 1000,
         )
 
     def leading(self) -> bool:
-        return bool(self.page.evaluate("document.querySelector('es-session-page').viewing.leading"))
+        return bool(
+            self.page.evaluate("document.querySelector('es-session-page')?.viewing?.leading")
+        )
 
     def wait_leading(self, leading: bool = True) -> None:
         self.page.wait_for_function(
-            "leading => document.querySelector('es-session-page').viewing.leading === leading",
+            "leading => document.querySelector('es-session-page')?.viewing?.leading === leading",
             arg=leading,
         )
 

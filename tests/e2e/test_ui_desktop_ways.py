@@ -264,6 +264,7 @@ def test_fingers_and_keys_for_phones(
     desktop.wait_shown()
     desktop.see_by(label)
     desktop.wait_shown()
+    expect(phone.locator("es-desktop-keys")).to_be_visible()  # it takes room
     phone.touchscreen.tap(*desktop.spot(500, 300))
     wait_until(lambda: [it[3] for it in plane.ways.mouse][-2:] == [1, 0])
     assert all(abs(x - 500) < 3 and abs(y - 300) < 3 for _, x, y, _ in plane.ways.mouse)

@@ -76,7 +76,7 @@ def test_the_prompt_stays_above_the_keyboard(session: SessionPage, shots: Path) 
     session.page.set_viewport_size({"width": 390, "height": 420})
     expect(session.prompt).to_be_in_viewport(ratio=1)
     session.page.wait_for_function(
-        "() => document.querySelector('es-session-page').viewing.terminal.term.rows < 20"
+        "() => document.querySelector('es-session-page')?.viewing?.terminal.term.rows < 20"
     )
     session.page.screenshot(path=shots / "phone-keyboard.png")
 
@@ -88,7 +88,7 @@ def test_touch_scrolls_back(session: SessionPage, plane: FakeControlPlane) -> No
         work, "output", b"\x1b[2J\x1b[H" + b"".join(b"line %d\r\n" % n for n in range(300))
     )
     session.wait_text("line 299")
-    at = "document.querySelector('es-session-page').viewing.terminal.term.buffer.active.viewportY"
+    at = "document.querySelector('es-session-page')?.viewing?.terminal.term.buffer.active.viewportY"
     before = session.page.evaluate(at)
     touch = session.page.context.new_cdp_session(session.page)
     touch.send(
@@ -113,5 +113,5 @@ def test_anothers_terminal_is_shown_whole(mobile: EarthshinePages, plane: FakeCo
         "document.querySelector('.xterm-screen').getBoundingClientRect().width"
     )
     assert width <= 390 or session.page.evaluate(
-        "document.querySelector('es-session-page').viewing.terminal.term.options.fontSize"
+        "document.querySelector('es-session-page')?.viewing?.terminal.term.options.fontSize"
     ) == pytest.approx(5)

@@ -38,12 +38,12 @@ def test_the_whole_log_is_replayed(session: SessionPage, shots: Path) -> None:
 def test_the_terminal_takes_the_windows_size(session: SessionPage, work: FakeSession) -> None:
     session.wait_leading()
     session.page.wait_for_function(
-        "() => document.querySelector('es-session-page').viewing.terminal.term.cols > 120"
+        "() => document.querySelector('es-session-page')?.viewing?.terminal.term.cols > 120"
     )
     wide = work.sizes[-1]
     session.page.set_viewport_size({"width": 1000, "height": 700})
     session.page.wait_for_function(
-        "() => document.querySelector('es-session-page').viewing.terminal.term.cols < 110"
+        "() => document.querySelector('es-session-page')?.viewing?.terminal.term.cols < 110"
     )
     assert work.sizes[-1][0] < wide[0]
     assert work.sizes[-1][1] < wide[1]
@@ -267,7 +267,7 @@ def test_focus_goes_between_terminal_and_prompt(session: SessionPage) -> None:
     expect(session.prompt).to_be_focused()
     session.page.keyboard.press("F6")
     assert session.page.evaluate(
-        "document.querySelector('es-session-page').viewing.terminal.focused"
+        "document.querySelector('es-session-page')?.viewing?.terminal.focused"
     )
 
 
