@@ -264,10 +264,12 @@ def test_fingers_and_keys_for_phones(
     desktop.wait_shown()
     desktop.see_by(label)
     desktop.wait_shown()
-    expect(phone.locator("es-desktop-keys")).to_be_visible()  # it takes room
+    expect(phone.locator("es-desktop-keys")).to_be_visible()
+    desktop.wait_at_rest()
     phone.touchscreen.tap(*desktop.spot(500, 300))
     wait_until(lambda: [it[3] for it in plane.ways.mouse][-2:] == [1, 0])
-    assert all(abs(x - 500) < 3 and abs(y - 300) < 3 for _, x, y, _ in plane.ways.mouse)
+    places = [(x, y) for _, x, y, _ in plane.ways.mouse]
+    assert all(abs(x - 500) < 3 and abs(y - 300) < 3 for x, y in places), places
     desktop.expect_control("You have control")
     row = phone.locator("es-desktop-keys")
     row.get_by_role("button", name="Ctrl").click()

@@ -19,6 +19,7 @@ PIXEL = f"""([x, y]) => {{
   if (!canvas) return null;
   return Array.from(canvas.getContext('2d').getImageData(x, y, 1, 1).data.slice(0, 3));
 }}"""
+REST_MS = 500
 
 
 class WaysPage(DesktopPage):
@@ -56,6 +57,13 @@ class WaysPage(DesktopPage):
             box["x"] + (x + 0.5) * box["width"] / WIDTH,
             box["y"] + (y + 0.5) * box["height"] / HEIGHT,
         )
+
+    def wait_at_rest(self) -> None:
+        """Until the picture has stayed where it is: bars come and take room."""
+        before = None
+        while (box := self.sheet.bounding_box()) != before:
+            before = box
+            self.page.wait_for_timeout(REST_MS)
 
     def seen(self, x: int, y: int) -> list[int]:
         """RGB on the screen, where a pixel of the desktop has to be."""
