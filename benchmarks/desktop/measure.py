@@ -33,9 +33,9 @@ from tests.e2e import barcode
 SCENES = ("typing", "scrolling", "motion")
 SECONDS = 10.0
 PAUSE = 1.0
-"""Between scenes: the repairs of the last one are over, and its bytes are not counted here."""
+"""Seconds of stillness that a scene begins with: no contender says when its last repair is sent."""
 FRESH = 0.5
-"""How long a scene runs before the page is loaded again: by then the page shows something older."""
+"""Seconds that the scene runs before the page is loaded again: the load is timed amid changes."""
 SETTLE = 3.0
 """After a scene, for its last frame and for exact pixels."""
 VIEW = (1480, 900)

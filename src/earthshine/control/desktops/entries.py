@@ -167,7 +167,8 @@ class TcpEntries:
                 try:
                     await self._listen(entry, tasks, expires)
                     yield entry
-                except BaseException as error:  # noqa: BLE001  raised below: not in a group
+                # Any: the task group would wrap it, and callers know their own errors.
+                except BaseException as error:  # noqa: BLE001  raised below
                     failure = error
                 finally:
                     entry.close()
